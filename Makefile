@@ -1,0 +1,230 @@
+# One file, no recursion into folders, no configure step. `make` lists the targets.
+#
+#   ARCH=aarch64   build for another machine, with its Debian cross compiler
+#   CLANG=1        build with clang and lld instead of gcc
+#   DEV=1          warnings are errors
+#   VERBOSE=1      show every command
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+
+VERSION ?= 0.1.0
+NATIVE  := $(shell uname -m)
+ARCH    ?= $(NATIVE)
+PREFIX  ?= /usr/local
+SECS    ?= 60
+BOOTS   ?= 10000
+Q       := $(if $(VERBOSE),,@)
+
+# ---- where things are
+
+ifdef CLANG
+V   := build/clang
+BIN := build/clang/pinnace
+else ifeq ($(ARCH),$(NATIVE))
+V   := build/$(ARCH)
+BIN := build/pinnace
+else
+V   := build/$(ARCH)
+BIN := build/$(ARCH)/pinnace
+EMULATOR := qemu-$(ARCH)-static
+endif
+SYSROOT := $(CURDIR)/build/$(ARCH)/sysroot
+
+SRC   := $(sort $(wildcard init/*.c init/*/*.c init/*/*/*.c probes/*.c))
+LIB   := $(filter-out init/main.c,$(SRC))
+SIM   := $(sort $(wildcard tests/sim/*.c))
+UNIT  := $(sort $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/t_*.c)))
+FUZZ  := $(sort $(patsubst tests/fuzz/f_%.c,%,$(wildcard tests/fuzz/f_*.c)))
+MAN   := $(sort $(wildcard docs/*.[1-8]))
+HASH  := \#
+# Those with a #! line are programs, the others are modules that they import.
+INTEG := $(sort $(shell grep -l '^$(HASH)!' tests/integration/*.py 2>/dev/null))
+
+# ---- how things are compiled
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wimplicit-fallthrough \
+	$(if $(DEV),-Werror)
+BASE := -std=gnu17 -D_GNU_SOURCE -DPINNACE_VERSION='"$(VERSION)"' -Iinit -I. -g \
+	-ffile-prefix-map=$(CURDIR)=.
+SMALL := -Os -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
+	-fstack-protector-strong -ftrivial-auto-var-init=zero
+LINK := -static -no-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--build-id=none
+LIBS := -lyyjson -linih -lbsd -lmd
+ASAN := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+# glibc builds: the same libraries, but inih and yyjson compiled along, sanitized too.
+GLIBC := -isystem build/src -isystem build/glibc/include
+GLIBC_LIBS := -Lbuild/glibc/lib -lbsd -lmd
+GLIBC_SRC  := build/src/ini.c build/src/yyjson.c
+
+ifdef CLANG
+# clang 14 and 15 want to be told twice that zero is meant.
+ZERO := -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
+SMALL += $(shell clang -dumpversion 2>/dev/null | grep -q '^1[0-5]\.' && echo $(ZERO))
+TARGET := --target=$(ARCH)-linux-musl --sysroot=$(SYSROOT)
+MUSLCC := clang $(TARGET)
+LINK   := $(TARGET) -rtlib=compiler-rt -fuse-ld=lld $(filter-out -no-pie,$(LINK))
+else
+MUSLCC := $(SYSROOT)/bin/musl-gcc
+endif
+CROSS := $(if $(EMULATOR),$(ARCH)-linux-gnu-)
+
+# flavour DIRECTORY COMPILER-AND-FLAGS PREREQUISITE: how DIRECTORY/x/y.o comes from x/y.c
+define flavour
+$1/%.o: %.c Makefile $3
+	@mkdir -p $$(@D)
+	$$(if $$(Q),@echo "  CC    $1/$$*.o")
+	$$(Q)$2 -MMD -MP -c -o $$@ $$<
+endef
+objects = $(patsubst %.c,$1/%.o,$2)
+
+RELEASE := $(V)/obj
+TESTED  := $(V)/tests/obj
+ASANED  := build/asan/obj
+FUZZED  := build/fuzz/obj
+READY   := build/$(ARCH)/sysroot/.ready
+GREADY  := build/glibc/.ready build/src/.ready
+
+build/asan/obj/build/src/%.o build/fuzz/obj/build/src/%.o: WARN := -w
+$(eval $(call flavour,$(RELEASE),$(MUSLCC) $(BASE) $$(WARN) $(SMALL),$(READY)))
+$(eval $(call flavour,$(TESTED),$(MUSLCC) $(BASE) $$(WARN) $(SMALL) -DBUG_IS_FATAL,$(READY)))
+$(eval $(call flavour,$(ASANED),gcc $(BASE) $$(WARN) $(GLIBC) $(ASAN) -DBUG_IS_FATAL,$(GREADY)))
+$(eval $(call flavour,$(FUZZED),clang $(BASE) $$(WARN) $(GLIBC) $(ASAN) -DBUG_IS_FATAL \
+	-fsanitize=fuzzer-no-link,$(GREADY)))
+
+# archive: tests link what they use of it, so a new module never breaks the old tests
+define archive
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)$(CROSS)ar rcsD $@ $(filter %.o,$^)
+endef
+$(V)/tests/libpinnace.a: $(call objects,$(TESTED),$(LIB))
+	$(archive)
+$(V)/tests/libsim.a: $(call objects,$(TESTED),$(SIM))
+	$(archive)
+build/asan/tests/libpinnace.a: $(call objects,$(ASANED),$(LIB) $(GLIBC_SRC))
+	$(archive)
+build/asan/tests/libsim.a: $(call objects,$(ASANED),$(SIM))
+	$(archive)
+build/fuzz/libpinnace.a: $(call objects,$(FUZZED),$(LIB) $(GLIBC_SRC))
+	$(archive)
+
+ALL_SRC := $(SRC) $(SIM) $(UNIT:%=tests/unit/%.c) $(FUZZ:%=tests/fuzz/f_%.c) $(GLIBC_SRC)
+-include $(wildcard $(foreach d,$(RELEASE) $(TESTED) $(ASANED) $(FUZZED),$(ALL_SRC:%.c=$d/%.d)))
+
+# ---- what they need
+
+# `make test` and `make demo` also install what is missing, when they may.
+SETUP := $(firstword $(filter test demo,$(sort $(MAKECMDGOALS))) build)
+SETUP := $(if $(filter test,$(MAKECMDGOALS)),test,$(SETUP))
+build/.setup-%: tools/setup
+	@tools/setup $*
+	@mkdir -p build && touch $@
+
+build/%/sysroot/.ready: tools/deps.sh tools/deps.lock | build/.setup-$(SETUP)
+	@tools/deps.sh sysroot $*
+build/glibc/.ready: tools/deps.sh tools/deps.lock | build/.setup-$(SETUP)
+	@tools/deps.sh glibc
+build/src/.ready: tools/deps.sh tools/deps.lock | build/.setup-$(SETUP)
+	@tools/deps.sh sources
+$(GLIBC_SRC): | build/src/.ready ;
+
+# ---- targets
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' Makefile
+	@sed -n '/^#   [A-Z]/s/^# /  /p' Makefile
+
+all: pinnace ## The program
+pinnace: $(BIN) ## build/pinnace, stripped; build/pinnace.debug has the symbols
+$(BIN).debug: $(call objects,$(RELEASE),$(SRC))
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  LINK  $@")
+	$(Q)$(MUSLCC) $(LINK) -o $@ $^ $(LIBS)
+$(BIN): $(BIN).debug
+	$(Q)$(CROSS)strip --strip-all -o $@ $<
+
+$(V)/tests/unit/%: $(TESTED)/tests/unit/%.o $(if $(SIM),$(V)/tests/libsim.a) $(V)/tests/libpinnace.a
+	@mkdir -p $(@D)
+	$(Q)$(MUSLCC) $(LINK) -o $@ $^ $(LIBS)
+build/asan/tests/unit/%: $(ASANED)/tests/unit/%.o $(if $(SIM),build/asan/tests/libsim.a) \
+		build/asan/tests/libpinnace.a
+	@mkdir -p $(@D)
+	$(Q)gcc $(ASAN) -o $@ $^ $(GLIBC_LIBS)
+$(V)/tests/sim: $(call objects,$(TESTED),$(SIM)) $(V)/tests/libpinnace.a
+	$(Q)$(MUSLCC) $(LINK) -o $@ $^ $(LIBS)
+build/asan/tests/sim: $(call objects,$(ASANED),$(SIM)) build/asan/tests/libpinnace.a
+	$(Q)gcc $(ASAN) -o $@ $^ $(GLIBC_LIBS)
+
+# Programs that each suite needs, and its words for tests/tally. A cross build is tested
+# under an emulator, where sanitizers do not work.
+UNIT_BIN := $(addprefix $(V)/tests/unit/,$(UNIT)) \
+	$(if $(EMULATOR),,$(addprefix build/asan/tests/unit/,$(UNIT)))
+SIM_BIN := $(if $(SIM),$(V)/tests/sim $(if $(EMULATOR),,build/asan/tests/sim))
+RUN_UNIT := -t 60 unit: $(filter $(V)/%,$(UNIT_BIN)) unit-asan: $(filter build/asan/%,$(UNIT_BIN))
+RUN_SIM := -t 300 $(if $(SIM),sim: '$(V)/tests/sim $(BOOTS)' \
+	$(if $(EMULATOR),,sim-asan: 'build/asan/tests/sim $(BOOTS)'))
+RUN_LINT := -t 300 lint: 'tools/lint $(RELEASE)'
+RUN_BINARY := -t 60 binary: 'tools/check-binary $(BIN)'
+RUN_INTEG := -t 180 integration: $(INTEG)
+RUN_ENGINE := -t 1800 engine: $(wildcard tests/engine/run)
+RUN_CROSS := -t 900 cross: tools/check-cross
+TALLY := tests/tally $(if $(EMULATOR),-r $(EMULATOR))
+
+export PINNACE = $(CURDIR)/$(BIN)
+export ASAN_OPTIONS = detect_leaks=1:detect_stack_use_after_return=1:print_legend=0
+export UBSAN_OPTIONS = print_stacktrace=1
+
+check-binary: $(BIN) ## What the finished file must and must not contain; its size
+	$(Q)tests/tally $(RUN_BINARY)
+	@tools/check-binary $(BIN) | grep bytes
+unit: $(UNIT_BIN) ## Unit tests, on static musl and on glibc with ASan and UBSan
+	$(Q)$(TALLY) $(RUN_UNIT)
+sim: $(SIM_BIN) ## BOOTS simulated boots with faults, seeded
+	$(Q)$(TALLY) $(RUN_SIM)
+integration: $(BIN) ## The real program, from outside
+	$(Q)tests/tally $(RUN_INTEG)
+engine: $(BIN) ## The real program under and around a real Docker engine; root
+	$(Q)tests/tally $(RUN_ENGINE)
+lint: $(call objects,$(RELEASE),$(SRC)) ## Layers, writable globals, format, scripts, manuals; TIDY=1: clang-tidy
+	$(Q)$(if $(TIDY),TIDY=1) tests/tally $(RUN_LINT)
+test: $(BIN) $(UNIT_BIN) $(SIM_BIN) ## Everything above, in one tally; sets the machine up first
+	$(Q)tests/tally $(RUN_LINT) $(RUN_BINARY) $(RUN_UNIT) $(RUN_SIM) \
+		$(RUN_INTEG) $(RUN_ENGINE) $(RUN_CROSS)
+
+demo: $(BIN) ## A sandbox with a Docker engine in it, in a minute; sets the machine up first
+	$(Q)tests/engine/demo
+bench: $(BIN) ## Measure against peers
+	$(Q)tests/bench/run
+
+build/fuzz/f_%: $(FUZZED)/tests/fuzz/f_%.o build/fuzz/libpinnace.a
+	$(Q)clang $(ASAN) -fsanitize=fuzzer -o $@ $^ $(GLIBC_LIBS)
+fuzz: $(addprefix build/fuzz/f_,$(or $(T),$(FUZZ))) ## Fuzz T=NAME (default all) for SECS=60 each
+	$(Q)for t in $(or $(T),$(FUZZ)); do \
+		mkdir -p build/fuzz/corpus/$$t && seeds=tests/fuzz/seeds/$$t && \
+		build/fuzz/f_$$t -max_total_time=$(SECS) -print_final_stats=1 -timeout=5 \
+			-artifact_prefix=build/fuzz/$$t- build/fuzz/corpus/$$t \
+			$$(test ! -d $$seeds || echo $$seeds) || exit 1; \
+	done
+
+format: ## Lay out all C as .clang-format says
+	$(Q)find init probes tests -name '*.[ch]' -exec clang-format -i {} +
+compdb: ## build/compile_commands.json, for clangd and clang-tidy
+	$(Q)tools/compdb clang --target=$(ARCH)-linux-musl --sysroot=$(SYSROOT) $(BASE) $(WARN) -- \
+		$(SRC) $(SIM) $(UNIT:%=tests/unit/%.c) >build/compile_commands.json
+man: ## The manual pages as text, in build/man
+	@mkdir -p build/man
+	$(Q)for m in $(MAN); do mandoc -T utf8 $$m | col -b >build/man/$${m##*/}.txt || exit 1; done
+install: $(BIN) ## Copy program and manual pages below DESTDIR and PREFIX
+	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/pinnace
+	$(Q)for m in $(MAN); do \
+		install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/} || exit 1; done
+clean: ## Remove what was built; what was downloaded stays in build/dl
+	find build -mindepth 1 -maxdepth 1 ! -name dl -exec rm -rf --one-file-system {} + 2>/dev/null || true
+
+.PHONY: help all pinnace check-binary unit sim integration engine lint test demo bench fuzz \
+	format compdb man install clean

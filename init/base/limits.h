@@ -1,0 +1,39 @@
+/* limits.h — every bound in pinnace: value, unit, and what happens at it. */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+enum {
+    MAX_SERVICES = 128,       /* services: a config error names the first one too many */
+    MAX_NAME = 32,            /* bytes of a service name, NUL included; config error */
+    MAX_WORDS = 256,          /* words of one command or list; config error */
+    MAX_CONF_FILES = 64,      /* files in pinnace.d; config error */
+    MAX_INI_LINE = 4096,      /* bytes of one INI line; config error with its number */
+    MAX_CONF_FILE = 1 << 20,  /* bytes of one INI file; config error */
+    MAX_PROBE_SPEC = 1024,    /* bytes of a probe spec; config error */
+    MAX_PROBE_REASON = 200,   /* bytes of a probe's reason kept for status; cut */
+    MAX_PROBE_OUTPUT = 4096,  /* bytes read of a probe's answer; the rest is not read */
+    MAX_PROBE_HEAD = 16384,   /* bytes of an HTTP answer before its body; the probe says no */
+    MAX_PROBE_ADDRS = 8,      /* addresses of one name that are tried; later ones are not */
+    MAX_PROBE_HOST = 256,     /* bytes of a host name, NUL included (RFC 1035: 253); config error */
+    MAX_NAMESERVERS = 3,      /* of resolv.conf, as in resolv.conf(5); later ones are not asked */
+    MAX_MARKS = 512,          /* timeline entries; later ones are counted, not kept */
+    MAX_ENGINE_WORDS = 64,    /* words of the engine's command; prepare fails, says so */
+    MAX_ENGINE_TEXT = 8192,   /* bytes of those words; prepare fails, says so */
+    MAX_LOG_LINE = 16384,     /* bytes of a service's line; longer ones are split */
+    LOG_FILE_BYTES = 1 << 20, /* bytes of a log file before it is rotated; one old kept */
+    MAX_REQUEST = 8192,       /* bytes of an HTTP request head; 431 */
+    MAX_CONNECTIONS = 64,     /* status clients at once; further ones get 503 */
+    SWEEP_SHARE = 50,         /* a search for unnamed zombies rests 50x what it cost */
+    SWEEP_MAX_REST_MS = 1000, /* ms; the longest rest, so the latest time of a reap */
+    SWEEP_BATCH = 64,         /* zombies per search before signals are looked at again */
+    MAX_PLAIN_LINE = 512,     /* bytes of one line of a plain init; cut */
+    MAX_PLAIN_FDS = 65536,    /* fds closed one by one where close_range(2) is missing */
+    MAX_FINDINGS = 40,        /* findings of one engine plan; later ones are counted */
+    MAX_PROC_TEXT = 1 << 20,  /* bytes of a /proc file the survey reads; larger: unknown */
+    MAX_CGROUP_ROUNDS = 10,   /* tries to empty the root cgroup; then what is left is told */
+    MAX_ENGINE_PATH = 256,    /* bytes of a path in the engine's survey; cut, then not found */
+    MAX_JSON_REPLY = 1 << 20, /* bytes of one status document; 500 */
+    MAX_DAEMON_JSON = 1 << 20 /* bytes of daemon.json; prepare leaves it alone, says so */
+};
+
+#endif

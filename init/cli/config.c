@@ -1,0 +1,82 @@
+/* config.c — `pinnace check` and `pinnace config`. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "conf/conf.h"
+#include "svc/plan.h"
+
+extern char **environ;
+
+static void print_line(void *arg, const char *line) {
+    (void)arg;
+    (void)puts(line);
+}
+
+/* What start_box() would find wrong: values, names, cycles. Engine and CMD are in the plan
+ * as they would be. */
+static int check_plan(const struct conf *c, struct err *e) {
+    struct svc_conf *confs[MAX_UNITS];
+    struct svc_plan plan;
+    size_t n = 0;
+    for (; n < c->nservices; n++)
+        confs[n] = c->services[n];
+    struct svc_conf *engine = svc_conf_new("engine", e);
+    if (!engine)
+        return -e->code;
+    char **after = engine->after;
+    engine->after = c->engine.after;
+    confs[n++] = engine;
+    int rc = svc_plan(&plan, confs, n, e);
+    engine->after = after;
+    svc_conf_free(engine);
+    return rc;
+}
+
+static int load(const char *path, struct conf *c) {
+    struct err e = { 0 };
+    if (conf_load(c, path, environ, &e) < 0) {
+        (void)fprintf(stderr, "%s\n", e.text);
+        return CLI_NO;
+    }
+    if (check_plan(c, &e) < 0) {
+        (void)fprintf(stderr, "%s\n", e.text);
+        conf_free(c);
+        return CLI_NO;
+    }
+    return CLI_OK;
+}
+
+int verb_check(int argc, char **argv) {
+    static struct conf c;
+    if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
+        return cli_usage("usage: check [FILE]");
+    if (load(argc > 1 ? argv[1] : NULL, &c) != CLI_OK)
+        return CLI_NO;
+    (void)printf("ok: %zu service%s, from", c.nservices, c.nservices == 1 ? "" : "s");
+    for (size_t i = 0; i < c.nsources; i++)
+        (void)printf("%s %s", i ? "," : "", c.sources[i]);
+    (void)printf("\n");
+    conf_free(&c);
+    return CLI_OK;
+}
+
+int verb_config(int argc, char **argv) {
+    static struct conf c;
+    const char *what = argc > 1 ? argv[1] : "";
+    if (strcmp(what, "--mdoc") == 0 && argc == 2) {
+        conf_mdoc(print_line, NULL);
+        return CLI_OK;
+    }
+    if (strcmp(what, "--help") == 0 && argc == 2) {
+        conf_help(print_line, NULL);
+        return CLI_OK;
+    }
+    if (strcmp(what, "--dump") != 0 || argc > 3)
+        return cli_usage("usage: config --dump [FILE] | --help | --mdoc");
+    if (load(argc > 2 ? argv[2] : NULL, &c) != CLI_OK)
+        return CLI_NO;
+    conf_dump(&c, print_line, NULL);
+    conf_free(&c);
+    return CLI_OK;
+}

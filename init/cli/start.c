@@ -1,0 +1,53 @@
+/* start.c — from the command line to a running box. */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "pid1/box.h"
+#include "sys/signals.h"
+#include "sys/title.h"
+
+extern char **environ;
+
+static int cannot_start(const struct err *e) {
+    log_error(NULL, "cannot start: %s", e->text);
+    return EXIT_CANNOT_START;
+}
+
+/* The title moves the environment, so CMD's is taken after it. */
+static void become_init(const struct conf *c) {
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (c->pinnace.parent_death_signal)
+        (void)prctl(PR_SET_PDEATHSIG, c->pinnace.parent_death_signal);
+}
+
+int start_box(const char *config, const char *const *cmd, instant started) {
+    uint64_t mask = signals_block(SIGNALS_ALL);
+    struct err e = { 0 };
+    static struct conf conf; /* both live as long as the process; nothing else refers to them */
+    static struct box box;
+    if (conf_load(&conf, config, environ, &e) < 0)
+        return cannot_start(&e);
+    log_init(2, (enum log_format)conf.pinnace.log, (enum log_level)conf.pinnace.log_level);
+    become_init(&conf);
+    struct sys sys;
+    sys_linux_init(&sys);
+    struct box_args args = {
+        .conf = &conf,
+        .cmd = cmd,
+        .env = (const char *const *)environ,
+        .sigmask = mask,
+        .sigignore = signals_ignored(),
+        .is_pid1 = getpid() == 1,
+        .started = started,
+    };
+    if (box_init(&box, &sys, &args, &e) < 0)
+        return cannot_start(&e);
+    int code = box_run(&box);
+    box_fini(&box);
+    conf_free(&conf);
+    return code;
+}

@@ -1,0 +1,140 @@
+/* wait.c — `pinnace wait`: until the box is ready, showing what it waits for. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/json.h"
+
+enum {
+    RETRY_MS = 20,   /* pinnace may not have opened its socket yet */
+    REDRAW_MS = 200, /* on a terminal: how often times move on */
+};
+
+struct progress {
+    instant deadline;
+    bool quiet, terminal;
+    int lines;       /* drawn last time */
+    int64_t seq;     /* of the last picture; 0 none */
+    char last[8192]; /* what was printed last, off a terminal */
+};
+
+static const char *sign(const char *state) {
+    return strcmp(state, "ready") == 0 || strcmp(state, "done") == 0 ? "+"
+           : strcmp(state, "failed") == 0                            ? "x"
+                                                                     : ".";
+}
+
+static void describe(yyjson_val *root, bool with_times, struct text *t, int *lines) {
+    size_t i, n;
+    yyjson_val *u;
+    *lines = 0;
+    yyjson_arr_foreach(yyjson_obj_get(root, "units"), i, n, u) {
+        char age[24];
+        const char *state = json_str(u, "state");
+        text_add(t, " %s %-16s %-9s", sign(state), json_str(u, "name"), state);
+        if (with_times)
+            text_add(t, " %8s", format_span(age, sizeof age, span_ms(json_int(u, "since_ms"))));
+        text_add(t, "  %.60s\n", json_str(u, "reason"));
+        ++*lines;
+    }
+}
+
+static void draw(struct progress *p, yyjson_val *root) {
+    char buf[8192];
+    struct text t = TEXT(buf);
+    int lines;
+    if (p->quiet)
+        return;
+    if (p->terminal && p->lines)
+        text_add(&t, "\033[%dA\033[J", p->lines);
+    describe(root, p->terminal, &t, &lines);
+    if (p->terminal || strcmp(p->last, buf) != 0)
+        (void)fputs(buf, stdout);
+    (void)fflush(stdout);
+    p->lines = lines;
+    (void)snprintf(p->last, sizeof p->last, "%s", buf);
+}
+
+/* 1 ready, 0 not yet, -1 it will not be. */
+static int look(struct progress *p, const char *body, size_t len) {
+    yyjson_doc *doc = yyjson_read(body, len, 0);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    int rc = 0;
+    if (root) {
+        const char *phase = json_str(root, "phase");
+        p->seq = json_int(root, "seq");
+        draw(p, root);
+        if (yyjson_get_bool(yyjson_obj_get(root, "ready")))
+            rc = 1;
+        else if (strcmp(phase, "drain") == 0 || strcmp(phase, "end") == 0)
+            rc = -1;
+        if (rc < 0)
+            (void)fprintf(stderr, "pinnace: %s\n", json_str(root, "reason"));
+    }
+    yyjson_doc_free(doc);
+    return rc;
+}
+
+static int turn(struct progress *p, struct err *e) {
+    char path[64];
+    struct answer a;
+    (void)snprintf(path, sizeof path, "/v1/status?after=%lld", (long long)p->seq);
+    bool first = p->seq == 0;
+    instant redraw = instant_add(instant_now(), span_ms(REDRAW_MS));
+    bool short_look = p->terminal && !p->quiet;
+    instant until = short_look ? instant_min(redraw, p->deadline) : p->deadline;
+    int rc = client_get(first ? "/v1/status" : path, until, &a, e);
+    if (rc == -ETIMEDOUT && short_look) { /* nothing new: draw the times that have passed */
+        p->seq = 0;
+        return 0;
+    }
+    if (rc < 0)
+        return rc;
+    rc = look(p, a.body, a.len);
+    answer_free(&a);
+    return rc < 0 ? -ECANCELED : rc;
+}
+
+int wait_until_ready(span limit, bool quiet) {
+    instant begun = instant_now();
+    struct progress p = { .deadline = instant_add(begun, limit),
+                          .quiet = quiet,
+                          .terminal = isatty(1) };
+    for (;;) {
+        struct err e = { 0 };
+        int rc = turn(&p, &e);
+        if (rc > 0)
+            return CLI_OK;
+        if (rc == -ECANCELED)
+            return CLI_NO;
+        bool over = !instant_before(instant_now(), p.deadline);
+        bool later = rc == 0 || rc == -ENOENT || rc == -ECONNREFUSED || rc == -EPROTO;
+        if (over || !later) {
+            (void)fprintf(stderr, "pinnace: not ready%s%s\n", rc < 0 ? ": " : " in time",
+                          rc < 0 ? e.text : "");
+            return CLI_NO;
+        }
+        if (rc < 0)
+            (void)poll(NULL, 0, RETRY_MS);
+    }
+}
+
+int verb_wait(int argc, char **argv) {
+    span limit = SPAN_NEVER;
+    bool quiet = false;
+    for (int i = 1; i < argc; i++) {
+        struct err e = { 0 };
+        if (strcmp(argv[i], "--quiet") == 0 || strcmp(argv[i], "-q") == 0)
+            quiet = true;
+        else if (strcmp(argv[i], "--timeout") != 0 || ++i == argc)
+            return cli_usage("usage: wait [--timeout TIME] [--quiet]");
+        else if (parse_span(argv[i], true, &limit, &e) < 0)
+            return cli_usage("wait: %s", e.text);
+    }
+    return wait_until_ready(limit, quiet);
+}

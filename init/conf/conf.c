@@ -1,0 +1,442 @@
+#include "conf/conf.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "base/str.h"
+#include "conf/options.h"
+
+/* What an option is set on: a section's table and the struct it fills. */
+struct target {
+    const struct section *section;
+    void *base;
+    const char *name; /* for messages: "main", "service postgres" */
+};
+
+/* --- sections and options -------------------------------------------------------------- */
+
+static int set_defaults(const struct section *s, void *base, struct err *e) {
+    for (size_t i = 0; i < s->n; i++) {
+        const struct option *o = &s->options[i];
+        if (o->preset && option_set(o, base, o->preset, e) < 0)
+            return err_wrap(e, "default of %s.%s", s->name, o->key);
+    }
+    return 0;
+}
+
+struct svc_conf *svc_conf_new(const char *name, struct err *e) {
+    struct svc_conf *svc = calloc(1, sizeof *svc);
+    if (!svc) {
+        (void)err_set(e, ENOMEM, "out of memory");
+        return NULL;
+    }
+    (void)snprintf(svc->name, sizeof svc->name, "%s", name);
+    if (set_defaults(&sections[SECTION_SERVICE], svc, e) < 0) {
+        section_release(&sections[SECTION_SERVICE], svc);
+        mem_release(&svc);
+    }
+    return svc;
+}
+
+void svc_conf_free(struct svc_conf *svc) {
+    section_release(&sections[SECTION_SERVICE], svc);
+    free(svc);
+}
+
+static struct svc_conf *service_find(struct conf *c, const char *name) {
+    for (size_t i = 0; i < c->nservices; i++)
+        if (strcmp(c->services[i]->name, name) == 0)
+            return c->services[i];
+    return NULL;
+}
+
+/* Names become file names, cgroup names and variable names. */
+static int check_service_name(const char *name, struct err *e) {
+    static const char *const taken[] = { "engine", "main", "pinnace" };
+    size_t n = strlen(name);
+    if (n == 0 || n >= MAX_NAME)
+        return err_set(e, EINVAL, "a service name has 1 to %d bytes", MAX_NAME - 1);
+    for (const char *p = name; *p; p++)
+        if (!isalnum((unsigned char)*p) && (p == name || !strchr("-_.", *p)))
+            return err_set(e, EINVAL,
+                           "service name '%s' may hold letters, digits and, not first, - _ .",
+                           name);
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
+        if (strcmp(name, taken[i]) == 0)
+            return err_set(e, EINVAL, "service name '%s' is taken: use the section [%s]", name,
+                           name);
+    return 0;
+}
+
+static struct svc_conf *service_add(struct conf *c, const char *name, struct err *e) {
+    if (check_service_name(name, e) < 0)
+        return NULL;
+    if (c->nservices == MAX_SERVICES) {
+        (void)err_set(e, E2BIG, "[service %s] is one too many, %d are allowed", name, MAX_SERVICES);
+        return NULL;
+    }
+    struct svc_conf *svc = svc_conf_new(name, e);
+    if (svc)
+        c->services[c->nservices++] = svc;
+    return svc;
+}
+
+static void *fixed_base(struct conf *c, enum section_id id) {
+    return id == SECTION_PINNACE ? (void *)&c->pinnace
+           : id == SECTION_MAIN  ? (void *)&c->main
+                                 : (void *)&c->engine;
+}
+
+static int unknown_section(const char *name, struct err *e) {
+    const char *names[NSECTIONS];
+    for (size_t i = 0; i < NSECTIONS; i++)
+        names[i] = i == SECTION_SERVICE ? "service NAME" : sections[i].name;
+    const char *near = nearest(name, names, NSECTIONS);
+    return err_set(
+        e, EINVAL,
+        "[%s] is not a section; there are [pinnace], [engine], [main], [service NAME]%s%s%s", name,
+        near ? " (did you mean [" : "", near ? near : "", near ? "]?)" : "");
+}
+
+/* "main", "service postgres": find it, or make the service. */
+static int open_section(struct conf *c, const char *name, struct target *t, struct err *e) {
+    for (int i = 0; i < SECTION_SERVICE; i++)
+        if (strcmp(name, sections[i].name) == 0) {
+            *t = (struct target){ &sections[i], fixed_base(c, (enum section_id)i),
+                                  sections[i].name };
+            return 0;
+        }
+    if (!has_prefix(name, "service "))
+        return unknown_section(name, e);
+    const char *service = name + strlen("service ");
+    struct svc_conf *svc = service_find(c, service);
+    if (!svc)
+        svc = service_add(c, service, e);
+    if (!svc)
+        return -e->code;
+    *t = (struct target){ &sections[SECTION_SERVICE], svc, svc->name };
+    return 0;
+}
+
+static int unknown_key(const struct target *t, const char *key, struct err *e) {
+    const char *keys[CONF_MAX_OPTIONS];
+    for (size_t i = 0; i < t->section->n; i++)
+        keys[i] = t->section->options[i].key;
+    const char *near = nearest(key, keys, t->section->n);
+    return err_set(e, EINVAL, "%s.%s: no such key%s%s%s", t->name, key,
+                   near ? " (did you mean " : "", near ? near : "",
+                   near ? "?)" : "; `pinnace config --help` lists them");
+}
+
+static int set_key(const struct target *t, unsigned source, const char *key, const char *value,
+                   struct err *e) {
+    int i = option_find(t->section, key);
+    if (i < 0)
+        return unknown_key(t, key, e);
+    struct conf_given *given = (struct conf_given *)t->base + i;
+    if (given->text && given->source == source)
+        return err_set(e, EEXIST, "%s.%s: given twice", t->name, key);
+    if (option_set(&t->section->options[i], t->base, value, e) < 0) {
+        bool comment = strstr(value, " ;") || strstr(value, " #");
+        struct err why = *e;
+        return err_set(e, why.code, "%s.%s: %s%s", t->name, key, why.text,
+                       comment ? " (comments stand on lines of their own)" : "");
+    }
+    char *copy = strdup(value);
+    if (!copy)
+        return err_set(e, ENOMEM, "out of memory");
+    mem_release(&given->text);
+    *given = (struct conf_given){ copy, source };
+    return 0;
+}
+
+static int add_source(struct conf *c, const char *origin, struct err *e) {
+    if (c->nsources == sizeof c->sources / sizeof c->sources[0])
+        return err_set(e, E2BIG, "%s is one file too many, %d are allowed", origin, MAX_CONF_FILES);
+    char *copy = strdup(origin);
+    if (!copy)
+        return err_set(e, ENOMEM, "out of memory");
+    c->sources[c->nsources++] = copy;
+    return 0;
+}
+
+/* --- INI text -------------------------------------------------------------------------- */
+
+struct reader {
+    struct conf *conf;
+    struct err *e;
+    struct target target;
+    bool in_section;
+    int line; /* of the error */
+};
+
+/* inih's callback, see the options it is built with; nonzero to go on. A section line
+ * comes with `key` NULL. inih cuts section names at 49 bytes, so longer ones are caught
+ * by the name's own limit, which is lower. */
+static int on_line(void *user, const char *section, const char *key, const char *value, int line) {
+    struct reader *r = user;
+    int rc;
+    if (!key) {
+        rc = open_section(r->conf, section, &r->target, r->e);
+        r->in_section = rc == 0;
+    } else if (!r->in_section) {
+        rc = err_set(r->e, EINVAL, "'%.60s' stands before any [section]", key);
+    } else {
+        rc = set_key(&r->target, (unsigned)r->conf->nsources - 1, key, value ? value : "", r->e);
+    }
+    if (rc < 0)
+        r->line = line;
+    return rc == 0;
+}
+_Static_assert(sizeof "service " + MAX_NAME < 49, "inih cuts section names at 49 bytes");
+
+/* inih cuts over-long lines, so they are refused before it sees them. */
+static int check_lines(const char *origin, const char *text, struct err *e) {
+    int line = 1;
+    for (const char *p = text; *p; line++) {
+        size_t n = strcspn(p, "\n");
+        if (n >= MAX_INI_LINE - 2)
+            return err_set(e, E2BIG, "%s:%d: line of %zu bytes, %d are allowed", origin, line, n,
+                           MAX_INI_LINE - 3);
+        p += n + (p[n] == '\n');
+    }
+    return 0;
+}
+
+int conf_add_text(struct conf *c, const char *origin, const char *text, struct err *e) {
+    int rc = check_lines(origin, text, e);
+    rc = rc < 0 ? rc : add_source(c, origin, e);
+    if (rc < 0)
+        return rc;
+    struct reader r = { .conf = c, .e = e };
+    *e = (struct err){ 0 };
+    int line = ini_parse_string(text, on_line, &r);
+    if (line == 0)
+        return 0;
+    if (e->code)
+        return err_wrap(e, "%s:%d", origin, r.line);
+    return err_set(e, EINVAL, "%s:%d: neither [section] nor key = value", origin, line);
+}
+
+/* --- environment ------------------------------------------------------------------------ */
+
+/* "postgres-main" -> "POSTGRES_MAIN" */
+static void env_name(char *out, size_t cap, const char *name) {
+    size_t i = 0;
+    for (; name[i] && i + 1 < cap; i++)
+        out[i] = isalnum((unsigned char)name[i]) ? (char)toupper((unsigned char)name[i]) : '_';
+    out[i] = '\0';
+}
+
+/* The option whose variable name ends `var`, the longest if several do; -1. *stem becomes
+ * the length of what stands before "_KEY". */
+static int option_by_suffix(const struct section *s, const char *var, size_t *stem) {
+    int found = -1;
+    size_t longest = 0, n = strlen(var);
+    for (size_t i = 0; i < s->n; i++) {
+        char key[64];
+        env_name(key, sizeof key, s->options[i].key);
+        size_t k = strlen(key);
+        if (k > longest && n >= k && strcmp(var + n - k, key) == 0 &&
+            (n == k || var[n - k - 1] == '_')) {
+            found = (int)i;
+            longest = k;
+            *stem = n == k ? 0 : n - k - 1;
+        }
+    }
+    return found;
+}
+
+/* SERVICE_<NAME>_<KEY>: a known service by its variable name, or a new one. */
+static int service_from_env(struct conf *c, const char *var, struct target *t, int *option,
+                            struct err *e) {
+    size_t stem;
+    *option = option_by_suffix(&sections[SECTION_SERVICE], var, &stem);
+    if (*option < 0 || stem == 0 || stem >= MAX_NAME)
+        return -ENOENT;
+    char name[MAX_NAME], known[MAX_NAME];
+    (void)snprintf(name, sizeof name, "%.*s", (int)stem, var);
+    for (size_t i = 0; i < c->nservices; i++) {
+        env_name(known, sizeof known, c->services[i]->name);
+        if (strcmp(known, name) == 0) {
+            *t =
+                (struct target){ &sections[SECTION_SERVICE], c->services[i], c->services[i]->name };
+            return 0;
+        }
+    }
+    for (char *p = name; *p; p++)
+        *p = *p == '_' ? '-' : (char)tolower((unsigned char)*p);
+    struct svc_conf *svc = service_add(c, name, e);
+    if (!svc)
+        return -e->code;
+    *t = (struct target){ &sections[SECTION_SERVICE], svc, svc->name };
+    return 0;
+}
+
+/* Which option a variable (without PINNACE_) means. [pinnace] may leave its name out. */
+static int target_from_env(struct conf *c, const char *var, struct target *t, int *option,
+                           struct err *e) {
+    if (has_prefix(var, "SERVICE_"))
+        return service_from_env(c, var + strlen("SERVICE_"), t, option, e);
+    for (int i = 0; i < SECTION_SERVICE; i++) {
+        char prefix[32];
+        env_name(prefix, sizeof prefix - 1, sections[i].name);
+        strcat(prefix, "_");
+        const char *rest = has_prefix(var, prefix) ? var + strlen(prefix)
+                           : i == SECTION_PINNACE  ? var
+                                                   : NULL;
+        size_t stem;
+        *option = rest ? option_by_suffix(&sections[i], rest, &stem) : -1;
+        if (*option >= 0 && stem == 0) {
+            *t = (struct target){ &sections[i], fixed_base(c, (enum section_id)i),
+                                  sections[i].name };
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+static int add_variable(struct conf *c, const char *assignment, struct err *e) {
+    char var[128];
+    size_t n = strcspn(assignment, "=");
+    (void)snprintf(var, sizeof var, "%.*s", n < sizeof var ? (int)n : 0, assignment);
+    const char *rest = var + strlen("PINNACE_");
+    if (strcmp(rest, "CONFIG") == 0 || strcmp(rest, "HOST") == 0 || strcmp(rest, "TOKEN") == 0)
+        return 0; /* where the config is, and what the client verbs read */
+    struct target t;
+    int option;
+    int rc = target_from_env(c, rest, &t, &option, e);
+    if (rc == -ENOENT) {
+        log_warn(NULL, "environment variable %.*s names no option and is ignored", (int)n,
+                 assignment);
+        return 0;
+    }
+    if (rc < 0)
+        return err_wrap(e, "environment: %s", var);
+    rc = set_key(&t, (unsigned)c->nsources - 1, t.section->options[option].key, assignment + n + 1,
+                 e);
+    return rc < 0 ? err_wrap(e, "environment: %s", var) : 0;
+}
+
+int conf_add_env(struct conf *c, char *const *env, struct err *e) {
+    int rc = add_source(c, "environment", e);
+    for (; rc == 0 && *env; env++)
+        if (has_prefix(*env, "PINNACE_") && strchr(*env, '='))
+            rc = add_variable(c, *env, e);
+    return rc;
+}
+
+/* --- the whole -------------------------------------------------------------------------- */
+
+int conf_begin(struct conf *c, struct err *e) {
+    *c = (struct conf){ 0 };
+    *e = (struct err){ 0 };
+    int rc = 0;
+    for (int i = 0; i < SECTION_SERVICE && rc == 0; i++)
+        rc = set_defaults(&sections[i], fixed_base(c, (enum section_id)i), e);
+    return rc;
+}
+
+static const char *origin_of(const struct conf *c, const struct svc_conf *svc) {
+    for (size_t i = 0; i < sections[SECTION_SERVICE].n; i++)
+        if (svc->given[i].text)
+            return c->sources[svc->given[i].source];
+    return "config";
+}
+
+int conf_finish(struct conf *c, struct err *e) {
+    for (size_t i = 0; i < c->nservices; i++) {
+        struct svc_conf *svc = c->services[i];
+        if (!svc->command || !svc->command[0])
+            return err_set(e, EINVAL, "%s: [service %s] needs a command", origin_of(c, svc),
+                           svc->name);
+        if (svc->oneshot && svc->ready)
+            return err_set(
+                e, EINVAL,
+                "%s: %s.ready: a oneshot is ready when it has exited 0; drop one of them",
+                origin_of(c, svc), svc->name);
+    }
+    return 0;
+}
+
+void conf_free(struct conf *c) {
+    for (int i = 0; i < SECTION_SERVICE; i++)
+        section_release(&sections[i], fixed_base(c, (enum section_id)i));
+    for (size_t i = 0; i < c->nservices; i++)
+        svc_conf_free(c->services[i]);
+    for (size_t i = 0; i < c->nsources; i++)
+        mem_release(&c->sources[i]);
+    c->nservices = c->nsources = 0;
+}
+
+/* --- printing ---------------------------------------------------------------------------- */
+
+static void dump_section(const struct section *s, const void *base, const char *name,
+                         void (*emit)(void *arg, const char *line), void *arg) {
+    char line[MAX_INI_LINE + 128];
+    const struct conf_given *given = base;
+    (void)snprintf(line, sizeof line, "[%s%s%s]", s->name, name ? " " : "", name ? name : "");
+    emit(arg, line);
+    for (size_t i = 0; i < s->n; i++) {
+        const char *value = given[i].text ? given[i].text : s->options[i].preset;
+        (void)snprintf(line, sizeof line, "%s = %s", s->options[i].key, value ? value : "");
+        emit(arg, line);
+    }
+    emit(arg, "");
+}
+
+void conf_dump(const struct conf *c, void (*emit)(void *arg, const char *line), void *arg) {
+    dump_section(&sections[SECTION_PINNACE], &c->pinnace, NULL, emit, arg);
+    dump_section(&sections[SECTION_ENGINE], &c->engine, NULL, emit, arg);
+    dump_section(&sections[SECTION_MAIN], &c->main, NULL, emit, arg);
+    for (size_t i = 0; i < c->nservices; i++)
+        dump_section(&sections[SECTION_SERVICE], c->services[i], c->services[i]->name, emit, arg);
+}
+
+void conf_help(void (*emit)(void *arg, const char *line), void *arg) {
+    char line[1024];
+    for (size_t i = 0; i < NSECTIONS; i++) {
+        (void)snprintf(line, sizeof line, "[%s%s]  %s", sections[i].name,
+                       i == SECTION_SERVICE ? " NAME" : "", sections[i].help);
+        emit(arg, line);
+        for (size_t k = 0; k < sections[i].n; k++) {
+            const struct option *o = &sections[i].options[k];
+            const char *preset = !o->preset ? "required" : o->preset[0] ? o->preset : "unset";
+            (void)snprintf(line, sizeof line, "  %s = %s (%s)\n      %s", o->key, o->allowed,
+                           preset, o->help);
+            emit(arg, line);
+        }
+        emit(arg, "");
+    }
+}
+
+static void mdoc_option(const struct option *o, void (*emit)(void *arg, const char *line),
+                        void *arg) {
+    char line[1024];
+    (void)snprintf(line, sizeof line, ".It Cm %s Li = Ar %s", o->key, o->allowed);
+    emit(arg, line);
+    emit(arg, o->help);
+    if (!o->preset)
+        emit(arg, "Required.");
+    else if (o->preset[0]) {
+        (void)snprintf(line, sizeof line, "Default:\n.Li %s .", o->preset);
+        emit(arg, line);
+    }
+}
+
+void conf_mdoc(void (*emit)(void *arg, const char *line), void *arg) {
+    char line[256];
+    for (size_t i = 0; i < NSECTIONS; i++) {
+        (void)snprintf(line, sizeof line, ".Ss [%s%s]\n%s\n.Bl -tag -width Ds", sections[i].name,
+                       i == SECTION_SERVICE ? " NAME" : "", sections[i].help);
+        emit(arg, line);
+        for (size_t k = 0; k < sections[i].n; k++)
+            mdoc_option(&sections[i].options[k], emit, arg);
+        emit(arg, ".El");
+    }
+}

@@ -1,0 +1,178 @@
+#include "engine/kernel.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "base/time.h"
+#include "engine/file.h"
+
+struct generation_request {
+    struct nlmsghdr header;
+    struct nfgenmsg body;
+};
+
+static enum engine_nf_tables judge(const struct nlmsghdr *h, size_t len) {
+    if (len < sizeof *h || h->nlmsg_len > len)
+        return NF_TABLES_UNKNOWN;
+    if (h->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN))
+        return NF_TABLES_USABLE;
+    if (h->nlmsg_type != NLMSG_ERROR || len < NLMSG_HDRLEN + sizeof(struct nlmsgerr))
+        return NF_TABLES_UNKNOWN;
+    struct nlmsgerr err;
+    memcpy(&err, (const char *)h + NLMSG_HDRLEN, sizeof err);
+    if (err.error == -EPERM || err.error == -EACCES)
+        return NF_TABLES_DENIED;
+    /* EINVAL: nfnetlink knows no such subsystem, and could not load it either. */
+    return err.error == -EINVAL || err.error == -EOPNOTSUPP ? NF_TABLES_ABSENT : NF_TABLES_UNKNOWN;
+}
+
+enum engine_nf_tables kernel_nf_tables(void) {
+    AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+    if (fd < 0) /* gVisor has no nfnetlink at all */
+        return errno == EPROTONOSUPPORT || errno == EAFNOSUPPORT ? NF_TABLES_ABSENT
+                                                                 : NF_TABLES_UNKNOWN;
+    struct timeval limit = { .tv_sec = 1 };
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    struct generation_request req = {
+        .header = { .nlmsg_len = sizeof req,
+                    .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN,
+                    .nlmsg_flags = NLM_F_REQUEST,
+                    .nlmsg_seq = 1 },
+        .body = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(0) },
+    };
+    struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+    if (sendto(fd, &req, sizeof req, 0, (const struct sockaddr *)&kernel, sizeof kernel) < 0)
+        return errno == EPERM ? NF_TABLES_DENIED : NF_TABLES_UNKNOWN;
+    union {
+        struct nlmsghdr header;
+        char bytes[4096];
+    } answer;
+    ssize_t n = recv(fd, &answer, sizeof answer, 0);
+    return n < 0 ? NF_TABLES_UNKNOWN : judge(&answer.header, (size_t)n);
+}
+
+/* The overlay trial. Paths are relative to a directory of our own, so that no colon or
+ * comma of the data root's can end up in the mount options. */
+
+enum { TRIAL_NOT_TRIED = 255, TRIAL_MS = 3000 };
+
+static int make_private(bool rootless) {
+    char map[48];
+    unsigned uid = getuid();
+    if (unshare(CLONE_NEWNS | (rootless ? CLONE_NEWUSER : 0)) < 0)
+        return -errno;
+    if (rootless) {
+        (void)snprintf(map, sizeof map, "0 %u 1", uid);
+        int rc = file_poke("/proc/self", "uid_map", map);
+        if (rc < 0)
+            return rc;
+    }
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
+}
+
+/* The engine needs file types from readdir(3) (xfs made with ftype=0 has none). */
+static bool directory_tells_types(void) {
+    bool told = false;
+    DIR *d = opendir(".");
+    for (struct dirent *ent; d && (ent = readdir(d));)
+        if (strcmp(ent->d_name, "lower") == 0)
+            told = ent->d_type == DT_DIR;
+    if (d)
+        (void)closedir(d);
+    return told;
+}
+
+static int write_through(void) {
+    AUTO_FD int fd = open("merged/probe", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return fd < 0 || write(fd, "x", 1) != 1 ? errno : 0;
+}
+
+/* In the fork. The exit status is an errno, 0, or TRIAL_NOT_TRIED. */
+static int trial(const char *dir, bool rootless) {
+    if (chdir(dir) < 0 || mkdir("lower", 0755) < 0 || mkdir("upper", 0755) < 0 ||
+        mkdir("work", 0755) < 0 || mkdir("merged", 0755) < 0)
+        return TRIAL_NOT_TRIED;
+    if (!directory_tells_types())
+        return EOPNOTSUPP;
+    if (make_private(rootless) < 0)
+        return TRIAL_NOT_TRIED;
+    if (mount("overlay", "merged", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work") < 0)
+        return errno;
+    int code = write_through();
+    (void)umount2("merged", MNT_DETACH);
+    return code;
+}
+
+/* Exit status of `pid`, or -1 when it had to be killed or died. */
+static int wait_bounded(pid_t pid, int limit_ms) {
+    instant deadline = instant_add(instant_now(), span_ms(limit_ms));
+    int status = 0;
+    for (;;) {
+        pid_t got = waitpid(pid, &status, WNOHANG);
+        if (got == pid)
+            return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        if (got < 0 && errno != EINTR)
+            return -1;
+        if (!instant_before(instant_now(), deadline))
+            break;
+        (void)poll(NULL, 0, 1);
+    }
+    (void)kill(pid, SIGKILL);
+    /* Not waited for without limit: it may hang in the kernel. PID 1 reaps it. */
+    (void)waitpid(pid, &status, WNOHANG);
+    return -1;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+    (void)st, (void)type, (void)ftw;
+    (void)remove(path);
+    return 0;
+}
+
+/* The longest existing directory of `path`, with a template for mkdtemp(3) in it. */
+static bool trial_directory(const char *path, char *out, size_t cap) {
+    static const char name[] = "/.pinnace-XXXXXX";
+    struct stat st;
+    if (path[0] != '/' || strlen(path) + sizeof name > cap)
+        return false;
+    (void)snprintf(out, cap, "%s", path);
+    while (out[0] && (stat(out, &st) < 0 || !S_ISDIR(st.st_mode)))
+        *strrchr(out, '/') = '\0';
+    (void)snprintf(out + strlen(out), sizeof name, "%s", name);
+    return mkdtemp(out) != NULL;
+}
+
+enum engine_overlay kernel_overlay(const char *data_root, bool rootless, int *code) {
+    char dir[MAX_ENGINE_PATH + 32];
+    *code = 0;
+    if (!trial_directory(data_root, dir, sizeof dir))
+        return OVERLAY_UNKNOWN;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(trial(dir, rootless));
+    int status = pid < 0 ? -1 : wait_bounded(pid, TRIAL_MS);
+    (void)nftw(dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    if (status < 0 || status == TRIAL_NOT_TRIED)
+        return OVERLAY_UNKNOWN;
+    *code = status;
+    return status == 0 ? OVERLAY_WORKS : OVERLAY_FAILS;
+}

@@ -1,0 +1,57 @@
+/* prepare.h — make the box fit for a container engine: survey, plan, act.
+ *
+ * Runs in a fork (the `prepare` attempt) before any service starts, because it
+ * reads what others wrote: /proc, daemon.json, kernel answers. PID 1 sees only the
+ * fixed-size result.
+ *
+ *     survey (facts) -> engine_plan (pure) -> acts (mounts, cgroups, files) -> result
+ */
+#ifndef ENGINE_PREPARE_H
+#define ENGINE_PREPARE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/limits.h"
+
+enum engine_iptables { ENGINE_IPTABLES_AUTO, ENGINE_IPTABLES_ON, ENGINE_IPTABLES_OFF };
+enum engine_json { ENGINE_JSON_MERGE, ENGINE_JSON_OWN, ENGINE_JSON_OFF };
+enum engine_cgroup { ENGINE_CGROUP_AUTO, ENGINE_CGROUP_OFF };
+
+/* The [engine] section. Strings are borrowed from the config; words are NULL-terminated. */
+struct engine_conf {
+    char **command; /* {"auto"} or the words of a command */
+    char **flags;   /* more words for dockerd */
+    enum engine_iptables iptables;
+    char *storage_driver; /* "auto" or a name */
+    enum engine_json daemon_json;
+    enum engine_cgroup cgroup;
+    bool tmpfs_tmp; /* mount a tmpfs on /tmp */
+};
+
+/* What PID 1 needs to know. Fixed size, no pointers: it crosses a socket. */
+struct engine_result {
+    uint32_t nwords;
+    char words[MAX_ENGINE_TEXT]; /* the command: nwords strings, each with its NUL */
+    char socket[108];            /* the API socket that the docker probe asks */
+    bool cgroup_leaf;            /* /sys/fs/cgroup/pinnace is ours to make leaves in */
+};
+
+/* Is a dockerd on the PATH (or its entry script)? Looks with access(2) only, so PID 1
+ * may call it. `path` is the value of PATH. */
+bool engine_present(const char *path);
+
+/* Does this command start an engine itself (dockerd-entrypoint.sh, dockerd,
+ * dockerd-rootless.sh, by base name)? Pure. */
+bool engine_is_command(const char *const *argv);
+
+/* Survey, plan and act. `init_pid` is the process that must end up in a leaf cgroup.
+ * Says what it found and did through base/log.h with unit "engine". Returns 0, or
+ * -errno when no engine can be started at all; what cannot be repaired but may still
+ * work is a warning. */
+int engine_prepare(const struct engine_conf *conf, pid_t init_pid, struct engine_result *out,
+                   struct err *e);
+
+#endif

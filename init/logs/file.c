@@ -1,0 +1,67 @@
+#include "logs/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "base/limits.h"
+#include "base/own.h"
+
+static void path_of(const struct log_file *f, const char *suffix, char *out, size_t cap) {
+    (void)snprintf(out, cap, "%s/%s.log%s", f->dir, f->name, suffix);
+}
+
+int log_file_open(struct log_file *f, const char *dir, const char *name, struct err *e) {
+    *f = (struct log_file){ .dir = dir, .name = name, .fd = -1 };
+    char path[256];
+    struct stat st;
+    path_of(f, "", path, sizeof path);
+    f->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+    if (f->fd < 0)
+        return err_sys(e, errno, "open %s", path);
+    if (fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        fd_close(&f->fd);
+        return err_set(e, EINVAL, "%s is not a regular file", path);
+    }
+    f->size = (size_t)st.st_size;
+    return 0;
+}
+
+static void rotate(struct log_file *f) {
+    char now[256], old[256];
+    const char *dir = f->dir, *name = f->name;
+    path_of(f, "", now, sizeof now);
+    path_of(f, ".1", old, sizeof old);
+    fd_close(&f->fd);
+    (void)rename(now, old);
+    (void)log_file_open(f, dir, name, NULL);
+}
+
+static int timestamp(char *out, size_t cap) {
+    struct timespec ts;
+    struct tm tm;
+    (void)clock_gettime(CLOCK_REALTIME, &ts);
+    (void)gmtime_r(&ts.tv_sec, &tm);
+    return snprintf(out, cap, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ ", tm.tm_year + 1900,
+                    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                    ts.tv_nsec / 1000000);
+}
+
+void log_file_line(struct log_file *f, const char *text, size_t n) {
+    if (f->fd >= 0 && f->size + n > LOG_FILE_BYTES)
+        rotate(f);
+    if (f->fd < 0)
+        return;
+    char stamp[64];
+    int k = timestamp(stamp, sizeof stamp);
+    struct iovec parts[] = { { stamp, (size_t)k }, { (void *)(uintptr_t)text, n }, { (char[]){ '\n' }, 1 } };
+    ssize_t done = writev(f->fd, parts, 3);
+    if (done > 0)
+        f->size += (size_t)done;
+}
+
+void log_file_close(struct log_file *f) { fd_close(&f->fd); }

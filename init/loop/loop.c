@@ -1,0 +1,81 @@
+#include "loop/loop.h"
+
+#include <errno.h>
+
+#include "base/bug.h"
+#include "base/own.h"
+
+int loop_init(struct loop *l, struct sys *sys) {
+    *l = (struct loop){ .sys = sys, .epfd = epoll_create1(EPOLL_CLOEXEC) };
+    list_init(&l->timers);
+    l->now = sys->now(sys);
+    return l->epfd < 0 ? -errno : 0;
+}
+
+void loop_fini(struct loop *l) { fd_close(&l->epfd); }
+
+int loop_watch(struct loop *l, struct source *s) {
+    struct epoll_event ev = { .events = s->want, .data.ptr = s };
+    if (epoll_ctl(l->epfd, s->loop ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, s->fd, &ev) < 0)
+        return -errno;
+    s->loop = l;
+    return 0;
+}
+
+void loop_unwatch(struct source *s) {
+    struct loop *l = s->loop;
+    if (!l)
+        return;
+    (void)epoll_ctl(l->epfd, EPOLL_CTL_DEL, s->fd, NULL);
+    s->loop = NULL;
+    /* The rest of this turn's batch may still name s, which the caller may now free. */
+    for (int i = l->batch_at; i < l->batch_len; i++)
+        if (l->batch[i].data.ptr == s)
+            l->batch[i].data.ptr = NULL;
+}
+
+static struct timer *first_timer(const struct loop *l) {
+    return list_empty(&l->timers) ? NULL : CONTAINER_OF(l->timers.next, struct timer, link);
+}
+
+void timer_arm(struct loop *l, struct timer *t, span in) {
+    timer_stop(t);
+    t->at = instant_add(l->now, in);
+    if (instant_is_never(t->at))
+        return;
+    struct link *next = l->timers.next;
+    while (next != &l->timers && !instant_before(t->at, CONTAINER_OF(next, struct timer, link)->at))
+        next = next->next;
+    list_insert_before(next, &t->link);
+}
+
+void timer_stop(struct timer *t) { list_remove(&t->link); }
+
+static void run_sources(struct loop *l, int n) {
+    l->batch_len = n;
+    for (l->batch_at = 0; l->batch_at < l->batch_len; l->batch_at++) {
+        struct source *s = l->batch[l->batch_at].data.ptr;
+        if (s)
+            s->ready(s, l->batch[l->batch_at].events);
+    }
+    l->batch_len = 0;
+}
+
+static void run_timers(struct loop *l) {
+    for (struct timer *t; (t = first_timer(l)) && !instant_before(l->now, t->at);) {
+        timer_stop(t);
+        t->fire(t);
+    }
+}
+
+int loop_turn(struct loop *l) {
+    struct timer *t = first_timer(l);
+    int timeout = instant_timeout_ms(t ? t->at : INSTANT_NEVER, l->sys->now(l->sys));
+    int n = l->sys->wait(l->sys, l->epfd, l->batch, LOOP_BATCH, timeout);
+    if (n < 0 && n != -EINTR)
+        return n;
+    l->now = l->sys->now(l->sys);
+    run_sources(l, n < 0 ? 0 : n);
+    run_timers(l);
+    return 0;
+}

@@ -1,0 +1,29 @@
+/* main.c — which life is this: a plain init under another name, PID 1, or a client verb. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/time.h"
+#include "cli/cli.h"
+#include "compat/compat.h"
+
+/* No descriptor of ours may become 0, 1 or 2 because we were started without them. */
+static void fill_stdio(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", O_RDWR);
+}
+
+int main(int argc, char **argv) {
+    instant started = instant_now();
+    enum compat_kind kind;
+    if (argc > 0 && compat_name(argv[0], &kind))
+        return compat_main(kind, argc, argv);
+    fill_stdio();
+    if (getpid() == 1)
+        return cli_pid1(argc, argv, started);
+    return cli_main(argc, argv, started);
+}

@@ -1,0 +1,149 @@
+/* box.h — PID 1: one box from its first process to its last.
+ *
+ *     prepare -> boot -> serve -> drain -> end
+ *
+ * box.c moves it through these phases. forward.c passes signals on, drain.c ends
+ * everything, publish.c tells the world, equip.c makes what units need (pipes, sockets).
+ * Before box_init() returns it may fail; from then on nothing exits but box_run()'s end.
+ */
+#ifndef PID1_BOX_H
+#define PID1_BOX_H
+
+#include <sys/signalfd.h>
+
+#include "boot/rundir.h"
+#include "boot/timeline.h"
+#include "channel/role.h"
+#include "engine/prepare.h"
+#include "logs/role.h"
+#include "pid1/role.h"
+#include "svc/supervisor.h"
+
+/* The status that box_run() returns when it is not CMD's: see pinnace(8), EXIT STATUS. */
+enum { EXIT_BOOT_TIMEOUT = 124, EXIT_CANNOT_START = 125 };
+
+struct unit_gear {
+    int log_read, log_write; /* both ends, held for as long as the box lives; -1 */
+    int notify;              /* NOTIFY_SOCKET; -1 */
+    char notify_path[RUNDIR_MAX + MAX_NAME + 8];
+    int cgroup; /* -1 */
+    bool flush; /* tell the log role that its process has ended */
+    bool stale; /* tell the channel how it is */
+};
+
+struct box {
+    struct sys *sys;
+    struct loop loop;
+    struct children children;
+    struct conf *conf;
+    struct svc_conf *confs[MAX_UNITS]; /* services, engine, main: in plan order */
+    struct svc_plan plan;
+    struct svc *svcs;
+    struct unit_gear *gear;
+    size_t nunits;
+    int engine, main; /* indices, or -1 */
+    struct supervisor sup;
+
+    enum box_phase phase;
+    instant started;
+    struct timer boot_deadline, drain_delay, grace_over, last_call;
+    int exit_code;
+    bool is_pid1;
+
+    struct source signals;
+    uint64_t sigmask, sigignore; /* as we were started */
+
+    struct child prepare;
+    struct source prepare_pipe;
+    struct timer prepare_deadline;
+    struct engine_result prepared;
+    const char *engine_argv[MAX_ENGINE_WORDS + 1];
+
+    struct role log, channel;
+    struct log_role log_args; /* of the fork being made, as the next two */
+    struct channel_role channel_args;
+    int channel_keep[3];
+    struct log_unit *log_units;
+    struct log_progress *log_progress;
+    int listen_fd; /* of the channel; -1 */
+    int null_fd;
+
+    char run_dir[RUNDIR_MAX];
+    bool has_run_dir;
+    char log_dir[RUNDIR_MAX + 8];
+    bool has_log_dir;
+
+    struct timeline timeline;
+    struct { /* what the channel has been told */
+        uint32_t marks;
+        bool box;
+    } told;
+    uint64_t seq;
+    bool ready;
+    instant ready_at; /* first time; INSTANT_NEVER */
+    char reason[MAX_PROBE_REASON];
+    char *notify_up; /* NOTIFY_SOCKET of our own supervisor, or NULL; borrowed */
+    int ready_fd;    /* -1 */
+
+    struct child killer; /* the fork that signals a subreaper's descendants */
+    int killer_signal;   /* what it is to send next; 0 */
+    bool termed, killed; /* leftovers were sent TERM, KILL */
+    bool stopped_by_user;
+    bool done;
+};
+
+struct box_args {
+    struct conf *conf;      /* borrowed for the life of the box */
+    const char *const *cmd; /* CMD's words, or NULL: [main] command, or none */
+    const char *const *env;
+    uint64_t sigmask, sigignore;
+    bool is_pid1;
+    instant started;
+};
+
+/* Everything that may fail. 0 or -errno with a message. */
+int box_init(struct box *b, struct sys *sys, const struct box_args *args, struct err *e);
+
+/* Start, serve, end. The exit status. */
+int box_run(struct box *b);
+
+/* Between box_init() and box_run(): the turn of the loop and all that follows from it, for a
+ * simulation that wants to look in between. box_run() is start, then turns until done. */
+void box_start(struct box *b);
+void box_turn(struct box *b);
+void box_fini(struct box *b);
+
+/* A signal has come. `si->ssi_pid` etc. as in signalfd(2). */
+void box_signal(struct box *b, const struct signalfd_siginfo *si);
+
+/* --- among the files of pid1/ --------------------------------------------------------- */
+
+/* forward.c */
+int forward_init(struct box *b);
+
+/* drain.c: begin to end with `code`, unless it has begun. */
+void drain_begin(struct box *b, int code, const char *why);
+void drain_init(struct box *b);
+void drain_hurry(struct box *b);   /* asked to end a second time */
+void drain_advance(struct box *b); /* after every turn */
+
+/* publish.c */
+void publish_init(struct box *b);
+void publish_turn(struct box *b); /* after every turn: send what changed */
+void publish_mark(struct box *b, int unit, enum mark_kind kind);
+void publish_change(struct box *b); /* the box itself has changed */
+bool box_is_main_started(const struct box *b);
+
+/* equip.c */
+int equip_units(struct box *b, struct err *e);
+void equip_cgroups(struct box *b);
+int equip_channel(struct box *b, struct err *e);
+void equip_fini(struct box *b);
+
+/* roles.c */
+void roles_init(struct box *b);
+
+/* prepare_step.c */
+void prepare_begin(struct box *b);
+
+#endif

@@ -1,0 +1,171 @@
+/* drain.c — the end: services in reverse order, then whatever else still runs, then us.
+ *
+ *     TERM in order  ->  nothing of ours runs  ->  TERM to all others  ->  all are gone
+ *     and at the end of the grace, wherever that finds us: KILL to everything
+ *
+ * It is driven by what happens, never by looking again after a while: as soon as the last
+ * process is gone it is over.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "pid1/box.h"
+#include "sys/tree.h"
+
+enum {
+    HURRY_S = 1,     /* what a second TERM leaves of the grace */
+    LAST_CALL_S = 2, /* for the roles to write out what they hold, and for KILL to work */
+};
+
+static void begin_stops(struct box *b) {
+    span grace = b->conf->pinnace.grace;
+    timer_arm(&b->loop, &b->grace_over, grace);
+    supervisor_down(&b->sup, instant_add(b->loop.now, grace));
+}
+
+void drain_begin(struct box *b, int code, const char *why) {
+    if (b->phase >= PHASE_DRAIN)
+        return;
+    span delay = b->conf->pinnace.drain_delay;
+    b->phase = PHASE_DRAIN;
+    b->exit_code = code;
+    (void)snprintf(b->reason, sizeof b->reason, "shutting down: %.160s", why);
+    if (b->nunits > 1 || b->main < 0)
+        log_info(NULL, "shutting down: %s", why);
+    timer_stop(&b->boot_deadline);
+    publish_mark(b, -1, MARK_DRAIN);
+    if (delay.ns > 0 && b->ready)
+        timer_arm(&b->loop, &b->drain_delay, delay);
+    else
+        begin_stops(b);
+}
+
+static void drain_delay_over(struct timer *t) {
+    begin_stops(CONTAINER_OF(t, struct box, drain_delay));
+}
+
+void drain_hurry(struct box *b) {
+    if (timer_armed(&b->drain_delay)) {
+        timer_stop(&b->drain_delay);
+        begin_stops(b);
+    } else if (timer_armed(&b->grace_over)) {
+        log_info(NULL, "asked again to end: %d s left", HURRY_S);
+        timer_arm(&b->loop, &b->grace_over, span_s(HURRY_S));
+    }
+}
+
+/* --- everything else that runs ------------------------------------------------------------ */
+
+static int kill_tree(void *arg) {
+    const struct box *b = arg;
+    const pid_t spare[] = { b->log.child.pid, b->channel.child.pid };
+    return tree_signal(getppid(), spare, 2, b->killer_signal) < 0;
+}
+
+/* PID 1 reaches everything with one call. A subreaper's descendants have to be looked for in
+ * /proc, which a fork does. */
+static void signal_all(struct box *b, int sig) {
+    if (b->is_pid1) {
+        (void)b->sys->kill(b->sys, -1, sig);
+        if (sig != SIGKILL)
+            (void)b->sys->kill(b->sys, -1, SIGCONT);
+        return;
+    }
+    b->killer_signal = sig;
+    if (b->killer.pid)
+        return; /* its exit starts the next one */
+    struct fork_req r = { .title = "drain", .run = kill_tree, .arg = b };
+    struct err e = { 0 };
+    pid_t pid = b->sys->fork(b->sys, &r, &e);
+    if (pid < 0) {
+        log_error(NULL, "%s", e.text);
+        return;
+    }
+    children_add(&b->children, &b->killer, pid);
+    b->killer_signal = 0;
+}
+
+static void killer_exited(struct child *c, struct exit_info how) {
+    (void)how;
+    struct box *b = CONTAINER_OF(c, struct box, killer);
+    if (b->killer_signal)
+        signal_all(b, b->killer_signal);
+}
+
+/* Does anything but our own roles still run? Where the kernel does not say, the roles are
+ * ended first; then having no child at all is the answer. */
+static bool others_run(struct box *b) {
+    const pid_t own[] = { b->log.child.pid, b->channel.child.pid, b->killer.pid };
+    int rc = b->sys->strangers(b->sys, own, 3);
+    if (rc >= 0)
+        return rc > 0;
+    role_quit(&b->log);
+    role_quit(&b->channel);
+    return !b->children.none;
+}
+
+static void grace_over(struct timer *t) {
+    struct box *b = CONTAINER_OF(t, struct box, grace_over);
+    char names[160] = "";
+    struct text who = TEXT(names);
+    for (size_t i = 0; i < b->nunits; i++)
+        if (svc_state_runs(b->svcs[i].state))
+            text_add(&who, " %s", b->svcs[i].conf->name);
+    log_warn(NULL, "the grace is over; killing what still runs:%s",
+             who.len ? names : " processes that belong to no service");
+    b->killed = true;
+    signal_all(b, SIGKILL);
+    timer_arm(&b->loop, &b->last_call, span_s(LAST_CALL_S));
+}
+
+/* --- the very end ------------------------------------------------------------------------- */
+
+static void end_begin(struct box *b) {
+    b->phase = PHASE_END;
+    timer_stop(&b->grace_over);
+    timer_stop(&b->drain_delay);
+    timer_arm(&b->loop, &b->last_call, span_s(LAST_CALL_S));
+    publish_turn(b);
+    if (!b->log.child.pid)
+        role_start(&b->log); /* KILL took it: somebody has to print what is left */
+    role_quit(&b->log);
+    role_quit(&b->channel);
+}
+
+static void last_call_over(struct timer *t) {
+    struct box *b = CONTAINER_OF(t, struct box, last_call);
+    if (b->phase < PHASE_END) {
+        log_error(NULL, "some processes cannot be killed; ending without them");
+        end_begin(b);
+        return;
+    }
+    role_kill(&b->log);
+    role_kill(&b->channel);
+    b->done = true;
+}
+
+void drain_init(struct box *b) {
+    b->drain_delay.fire = drain_delay_over;
+    b->grace_over.fire = grace_over;
+    b->last_call.fire = last_call_over;
+    b->killer.exited = killer_exited;
+}
+
+void drain_advance(struct box *b) {
+    if (b->phase == PHASE_DRAIN && !timer_armed(&b->drain_delay) && !supervisor_runs(&b->sup) &&
+        !b->prepare.pid) {
+        if (!b->termed && others_run(b))
+            signal_all(b, SIGTERM);
+        b->termed = true;
+        if (!others_run(b))
+            end_begin(b);
+    }
+    if (b->phase == PHASE_END && !role_runs(&b->log) && !role_runs(&b->channel))
+        b->done = true;
+}

@@ -1,0 +1,108 @@
+/* forward.c — signals in, signals on: all 64 but KILL, STOP and our CHLD reach CMD. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "base/str.h"
+#include "pid1/box.h"
+#include "sys/signals.h"
+
+static struct svc *running_main(struct box *b) {
+    struct svc *s = b->main >= 0 ? &b->svcs[b->main] : NULL;
+    return s && s->child.pid ? s : NULL;
+}
+
+static void take_terminal(pid_t group) {
+    if (isatty(0))
+        (void)tcsetpgrp(0, group);
+}
+
+/* Job control when a shell started us: CMD was stopped from the terminal, so stop as well;
+ * the shell's fg continues us, and we continue CMD. PID 1 cannot be stopped. */
+static void main_stopped(struct box *b, int sig) {
+    if (b->is_pid1 || (sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU))
+        return;
+    take_terminal(getpgrp());
+    (void)kill(getpid(), SIGSTOP);
+}
+
+static void child_changed(struct box *b, const struct signalfd_siginfo *si) {
+    const struct svc *s = running_main(b);
+    bool stopped = si->ssi_code == CLD_STOPPED && s && (pid_t)si->ssi_pid == s->child.pid;
+    children_reap(&b->children, (pid_t)si->ssi_pid);
+    if (stopped)
+        main_stopped(b, si->ssi_status);
+}
+
+static void forward(struct box *b, struct svc *s, const struct signalfd_siginfo *si) {
+    int to = b->conf->main.map_signal.to[si->ssi_signo];
+    if (to == 0)
+        return;
+    if (si->ssi_signo == SIGCONT && !b->is_pid1)
+        take_terminal(s->group);
+    pid_t target = b->conf->main.signal_group ? -s->group : s->child.pid;
+    int rc = b->sys->forward(b->sys, target, si, to);
+    char name[24];
+    if (rc < 0 && rc != -ESRCH)
+        log_warn(NULL, "pass %s on to CMD: %s", signal_name(name, sizeof name, to), strerror(-rc));
+}
+
+static void asked_to_end(struct box *b, int sig) {
+    char why[48], name[24];
+    struct text t = TEXT(why);
+    text_add(&t, "%s received", signal_name(name, sizeof name, sig));
+    b->stopped_by_user = true;
+    if (b->phase >= PHASE_DRAIN)
+        drain_hurry(b);
+    else
+        drain_begin(b, b->phase == PHASE_SERVE ? 0 : 128 + sig, why);
+}
+
+/* Our own writes to a pipe that nobody reads raise SIGPIPE in us: that is not news. */
+static bool is_our_own(const struct signalfd_siginfo *si) {
+    return si->ssi_signo == SIGPIPE && (pid_t)si->ssi_pid == getpid();
+}
+
+void box_signal(struct box *b, const struct signalfd_siginfo *si) {
+    struct svc *s = running_main(b);
+    bool ends = si->ssi_signo == SIGTERM || si->ssi_signo == SIGINT;
+    if (si->ssi_signo == SIGCHLD)
+        child_changed(b, si);
+    else if (is_our_own(si))
+        return;
+    else if (s && !(ends && b->phase >= PHASE_DRAIN))
+        forward(b, s, si);
+    else if (ends)
+        asked_to_end(b, (int)si->ssi_signo);
+}
+
+/* A read error must not turn into a loop at full speed: the descriptor is made anew. */
+static void reopen(struct box *b, int why) {
+    log_error(NULL, "read signals: %s; opening the descriptor again", strerror(-why));
+    loop_unwatch(&b->signals);
+    fd_close(&b->signals.fd);
+    b->signals.fd = signals_open(SIGNALS_ALL);
+    if (b->signals.fd >= 0)
+        (void)loop_watch(&b->loop, &b->signals);
+}
+
+static void signals_ready(struct source *src, uint32_t got) {
+    (void)got;
+    enum { MOST = 128 }; /* a turn: timers must get their turn too */
+    struct box *b = CONTAINER_OF(src, struct box, signals);
+    struct signalfd_siginfo si;
+    int rc = 0;
+    for (int i = 0; i < MOST && (rc = signals_read(src->fd, &si)) > 0; i++)
+        box_signal(b, &si);
+    if (rc < 0)
+        reopen(b, rc);
+}
+
+int forward_init(struct box *b) {
+    int fd = signals_open(SIGNALS_ALL);
+    b->signals = (struct source){ .fd = fd, .want = EPOLLIN, .ready = signals_ready };
+    return fd < 0 ? fd : loop_watch(&b->loop, &b->signals);
+}

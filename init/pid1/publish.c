@@ -1,0 +1,224 @@
+/* publish.c — telling the world: log lines, the timeline, the file `ready`, sd_notify(3),
+ * the s6 descriptor, and the channel. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "base/str.h"
+#include "pid1/box.h"
+
+void publish_mark(struct box *b, int unit, enum mark_kind kind) {
+    timeline_add(&b->timeline, b->loop.now, unit, kind);
+    publish_change(b);
+}
+
+void publish_change(struct box *b) {
+    b->told.box = false;
+    b->seq++;
+}
+
+/* --- upwards ------------------------------------------------------------------------------ */
+
+/* sd_notify(3): one datagram; an address that begins with @ is abstract. */
+static void notify_up(const struct box *b, const char *text) {
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    size_t n = b->notify_up ? strlen(b->notify_up) : 0;
+    if (n < 2 || n >= sizeof to.sun_path)
+        return;
+    memcpy(to.sun_path, b->notify_up, n);
+    if (to.sun_path[0] == '@')
+        to.sun_path[0] = '\0';
+    AUTO_FD int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+    if (fd < 0 || sendto(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL,
+                         (struct sockaddr *)&to, len) < 0)
+        log_warn(NULL, "tell NOTIFY_SOCKET %s: %s", b->notify_up, strerror(errno));
+}
+
+/* s6: a newline, then the end of file. Not blocking: it may be any descriptor. */
+static void notify_fd(struct box *b) {
+    if (b->ready_fd < 0)
+        return;
+    (void)fcntl(b->ready_fd, F_SETFL, O_NONBLOCK);
+    (void)!write(b->ready_fd, "\n", 1);
+    fd_close(&b->ready_fd);
+}
+
+static void ready_file(const struct box *b, bool there) {
+    char path[RUNDIR_MAX + 16];
+    if (!b->has_run_dir)
+        return;
+    (void)snprintf(path, sizeof path, "%s/ready", b->run_dir);
+    if (!there) {
+        (void)unlink(path);
+        return;
+    }
+    AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        log_warn(NULL, "make %s: %s", path, strerror(errno));
+}
+
+static void became_ready(struct box *b) {
+    char d[24];
+    bool first = instant_is_never(b->ready_at);
+    timer_stop(&b->boot_deadline);
+    if (b->phase == PHASE_BOOT)
+        b->phase = PHASE_SERVE;
+    ready_file(b, true);
+    publish_mark(b, -1, MARK_BOX_READY);
+    if (first)
+        b->ready_at = b->loop.now;
+    log_info(NULL, "ready%s%s", first ? " after " : " again",
+             first ? format_span(d, sizeof d, instant_since(b->ready_at, b->started)) : "");
+    if (first) {
+        notify_up(b, "READY=1\nSTATUS=ready");
+        notify_fd(b);
+    }
+}
+
+static void became_unready(struct box *b) {
+    ready_file(b, false);
+    publish_mark(b, -1, MARK_BOX_UNREADY);
+    if (b->phase < PHASE_DRAIN)
+        log_warn(NULL, "no longer ready");
+}
+
+/* --- units ---------------------------------------------------------------------------------- */
+
+bool box_is_main_started(const struct box *b) { return b->main < 0 || b->svcs[b->main].executed; }
+
+/* Ready: every unit that can be is up, and CMD has been executed. */
+static bool is_ready(const struct box *b) {
+    if (b->phase < PHASE_BOOT || b->phase >= PHASE_DRAIN || !box_is_main_started(b))
+        return false;
+    for (size_t i = 0; i < b->nunits; i++)
+        if ((int)i != b->main && !svc_is_up(&b->svcs[i]))
+            return false;
+    return true;
+}
+
+static enum mark_kind mark_of(enum svc_state s) {
+    switch (s) {
+    case SVC_STARTING:
+        return MARK_SPAWN;
+    case SVC_READY:
+        return MARK_READY;
+    case SVC_STOPPING:
+        return MARK_STOPPING;
+    case SVC_FAILED:
+        return MARK_FAILED;
+    default:
+        return MARK_ENDED;
+    }
+}
+
+static void log_change(const struct box *b, const struct svc *s, enum svc_state was) {
+    char d[24], wait[24];
+    const char *name = s->conf->name;
+    bool quiet = s->kind == SVC_KIND_MAIN; /* CMD's own output and status speak for it */
+    span took = instant_since(b->loop.now, was == SVC_STARTING ? s->since : b->loop.now);
+    switch (s->state) {
+    case SVC_READY:
+        if (!quiet && s->conf->ready)
+            log_info(name, "ready (pid %d)", s->child.pid);
+        break;
+    case SVC_BACKOFF:
+        log_warn(name, "%s; starting it again in up to %s", s->reason,
+                 format_span(wait, sizeof wait, svc_backoff(s->conf, s->failures, 0)));
+        break;
+    case SVC_FAILED:
+        log_error(name, "failed: %s", s->reason);
+        break;
+    case SVC_DONE:
+        if (!quiet)
+            log_info(name, "done");
+        break;
+    case SVC_STOPPING:
+        if (s->found_dead)
+            log_warn(name, "%s; stopping it", s->reason);
+        break;
+    default:
+        log_debug(name, "%s after %s", svc_state_name(s->state), format_span(d, sizeof d, took));
+    }
+}
+
+static void unit_failed(struct box *b, struct svc *s) {
+    int code = svc_exit_status(s) ? svc_exit_status(s) : 1;
+    char why[MAX_PROBE_REASON];
+    (void)snprintf(why, sizeof why, "%s has failed: %.140s", s->conf->name, s->reason);
+    bool awaited = b->phase < PHASE_SERVE && b->main >= 0 && b->conf->main.start == START_READY;
+    bool fatal = s->conf->on_failure == FAILURE_SHUTDOWN ||
+                 (b->phase < PHASE_SERVE && (awaited || b->main < 0) &&
+                  b->conf->pinnace.on_boot_timeout == BOOT_TIMEOUT_EXIT);
+    if (fatal)
+        drain_begin(b, code, why);
+    else if (awaited)
+        b->plan.after[b->main].bits[(size_t)(s - b->svcs) / 64] &=
+            ~(UINT64_C(1) << (size_t)(s - b->svcs) % 64); /* CMD starts without it */
+}
+
+static bool in_set(const struct status_set *set, int status) {
+    return set->bits[status / 64 & 3] >> status % 64 & 1;
+}
+
+/* CMD has ended for good: what that means is [main] on-exit's to say. */
+static void main_ended(struct box *b, struct svc *s) {
+    int code = svc_exit_status(s) & 255;
+    if (in_set(&b->conf->main.remap_exit, code))
+        code = 0;
+    if (s->exec_failure.code)
+        log_error(NULL, "%s", s->reason);
+    if (isatty(0))
+        (void)tcsetpgrp(0, getpgrp()); /* take the terminal back, as it was given */
+    int policy = b->conf->main.on_exit;
+    if (policy == EXIT_SHUTDOWN || (policy == EXIT_SHUTDOWN_ON_FAILURE && code != 0) ||
+        s->exec_failure.code)
+        drain_begin(b, code, "CMD has ended");
+    else
+        log_info(NULL, "CMD has ended with status %d; staying up", code);
+}
+
+static void unit_changed(struct supervisor *sup, struct svc *s, enum svc_state was) {
+    struct box *b = CONTAINER_OF(sup, struct box, sup);
+    size_t i = (size_t)(s - b->svcs);
+    bool ended = was != s->state && svc_state_runs(was) && !svc_state_runs(s->state);
+    b->gear[i].stale = true;
+    b->gear[i].flush |= ended && b->gear[i].log_read >= 0;
+    publish_mark(b, (int)i, mark_of(s->state));
+    if (s->kind != SVC_KIND_MAIN || s->state == SVC_BACKOFF)
+        log_change(b, s, was);
+    if (s->kind == SVC_KIND_MAIN && (s->state == SVC_DONE || s->state == SVC_FAILED))
+        main_ended(b, s);
+    else if (s->state == SVC_FAILED)
+        unit_failed(b, s);
+}
+
+void publish_init(struct box *b) {
+    b->sup.changed = unit_changed;
+    b->notify_up = getenv("NOTIFY_SOCKET");
+    b->ready_at = INSTANT_NEVER;
+    b->ready_fd = b->conf->pinnace.ready_fd ? (int)b->conf->pinnace.ready_fd : -1;
+    if (b->ready_fd >= 0)
+        (void)fcntl(b->ready_fd, F_SETFD, FD_CLOEXEC);
+    ready_file(b, false); /* of a box before this one */
+}
+
+void publish_turn(struct box *b) {
+    bool ready = is_ready(b);
+    if (ready != b->ready) {
+        b->ready = ready;
+        if (ready)
+            became_ready(b);
+        else
+            became_unready(b);
+    }
+    b->log.pump(&b->log);
+    b->channel.pump(&b->channel);
+}

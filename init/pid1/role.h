@@ -1,0 +1,39 @@
+/* role.h — a long-lived fork of PID 1 with a wire to it, started again when it dies. */
+#ifndef PID1_ROLE_H
+#define PID1_ROLE_H
+
+#include "loop/children.h"
+#include "svc/wire.h"
+
+struct role {
+    const char *name;
+    /* What the fork runs. Called in PID 1 just before each fork: fill `run`, `arg` and the
+     * fds to keep besides its end of the wire, which is stored in *sock. */
+    void (*describe)(struct role *r, struct fork_req *req, int child_sock);
+    void (*said)(struct role *r, const union wire_any *m); /* a message came; may be NULL */
+    void (*pump)(struct role *r); /* send what the role should know; see role_send */
+
+    struct loop *loop;
+    struct children *children;
+    struct child child;
+    struct source sock; /* our end; fd -1 while there is none */
+    struct timer restart;
+    instant started;
+    unsigned failures; /* in a row */
+    uint64_t restarts;
+    bool quitting; /* do not start it again */
+};
+
+void role_init(struct role *r, struct loop *l, struct children *cs);
+void role_start(struct role *r);
+
+/* Send one message. False: the role is behind or gone; pump() is called again when there is
+ * room, or when the next one runs. */
+bool role_send(struct role *r, const struct wire_head *m);
+
+/* Ask it to finish and end; it is not started again. */
+void role_quit(struct role *r);
+void role_kill(struct role *r);
+bool role_runs(const struct role *r); /* or is about to be started again */
+
+#endif

@@ -1,0 +1,128 @@
+/* roles.c — the two roles of a box, and what PID 1 tells them. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/log.h"
+#include "pid1/box.h"
+
+/* --- log ------------------------------------------------------------------------------- */
+
+static void describe_log(struct role *r, struct fork_req *req, int child_sock) {
+    struct box *b = CONTAINER_OF(r, struct box, log);
+    b->log_args = (struct log_role){ .sock = child_sock,
+                                     .units = b->log_units,
+                                     .n = b->nunits,
+                                     .dir = b->has_log_dir ? b->log_dir : NULL,
+                                     .progress = b->log_progress };
+    req->run = log_role_run;
+    req->arg = &b->log_args;
+    req->keep_all = true; /* it reads every unit's pipe */
+}
+
+static void log_said(struct role *r, const union wire_any *m) {
+    struct box *b = CONTAINER_OF(r, struct box, log);
+    if (m->head.kind == WIRE_SAID && m->word.unit >= 0 && m->word.unit < (int)b->nunits)
+        svc_said(&b->svcs[m->word.unit], (enum probe_kind)m->word.what);
+}
+
+static void log_pump(struct role *r) {
+    struct box *b = CONTAINER_OF(r, struct box, log);
+    for (size_t i = 0; i < b->nunits; i++) {
+        struct wire_word flush = { .head = WIRE_HEAD(WIRE_FLUSH, struct wire_word),
+                                   .unit = (int)i };
+        if (b->gear[i].flush && !role_send(r, &flush.head))
+            return;
+        b->gear[i].flush = false;
+    }
+}
+
+/* --- channel ------------------------------------------------------------------------------ */
+
+static void describe_channel(struct role *r, struct fork_req *req, int child_sock) {
+    struct box *b = CONTAINER_OF(r, struct box, channel);
+    b->channel_args = (struct channel_role){ .sock = child_sock, .listen = b->listen_fd };
+    b->channel_keep[0] = child_sock;
+    b->channel_keep[1] = b->listen_fd;
+    b->channel_keep[2] = log_fd();
+    req->run = channel_role_run;
+    req->arg = &b->channel_args;
+    req->keep = b->channel_keep;
+    req->nkeep = 3;
+    /* A new one knows nothing. */
+    b->told.marks = 0;
+    b->told.box = false;
+    for (size_t i = 0; i < b->nunits; i++)
+        b->gear[i].stale = true;
+}
+
+static bool send_unit(struct box *b, size_t i) {
+    const struct svc *s = &b->svcs[i];
+    struct wire_unit u = {
+        .head = WIRE_HEAD(WIRE_UNIT, struct wire_unit),
+        .index = (int)i,
+        .kind = s->kind,
+        .state = s->state,
+        .pid = s->child.pid,
+        .ended = s->ended || s->exec_failure.code,
+        .exit_status = svc_exit_status(s),
+        .starts = s->starts,
+        .failures = s->failures,
+        .since = s->since,
+    };
+    memcpy(u.name, s->conf->name, sizeof u.name);
+    memcpy(u.reason, s->reason, sizeof u.reason);
+    return role_send(&b->channel, &u.head);
+}
+
+static bool send_mark(struct box *b, uint32_t i) {
+    struct wire_mark m = { .head = WIRE_HEAD(WIRE_MARK, struct wire_mark),
+                           .at = b->timeline.marks[i].at,
+                           .unit = b->timeline.marks[i].unit,
+                           .kind = b->timeline.marks[i].kind };
+    return role_send(&b->channel, &m.head);
+}
+
+static bool send_box(struct box *b) {
+    struct wire_box w = {
+        .head = WIRE_HEAD(WIRE_BOX, struct wire_box),
+        .seq = b->seq,
+        .phase = b->phase,
+        .pid = (int)getpid(),
+        .nunits = (int)b->nunits,
+        .ready = b->ready,
+        .started = b->started,
+        .ready_at = b->ready_at,
+        .orphans = b->children.orphans,
+        .role_restarts = b->log.restarts + b->channel.restarts,
+        .marks_lost = b->timeline.lost,
+        .bugs = bug_count(),
+    };
+    memcpy(w.reason, b->reason, sizeof w.reason);
+    return role_send(&b->channel, &w.head);
+}
+
+/* Units and marks first, the box last: when it arrives the picture is whole. */
+static void channel_pump(struct role *r) {
+    struct box *b = CONTAINER_OF(r, struct box, channel);
+    for (size_t i = 0; i < b->nunits; i++) {
+        if (b->gear[i].stale && !send_unit(b, i))
+            return;
+        b->gear[i].stale = false;
+    }
+    for (; b->told.marks < b->timeline.n; b->told.marks++)
+        if (!send_mark(b, b->told.marks))
+            return;
+    if (!b->told.box)
+        b->told.box = send_box(b);
+}
+
+void roles_init(struct box *b) {
+    b->log = (struct role){
+        .name = "log", .describe = describe_log, .said = log_said, .pump = log_pump
+    };
+    b->channel =
+        (struct role){ .name = "channel", .describe = describe_channel, .pump = channel_pump };
+    role_init(&b->log, &b->loop, &b->children);
+    role_init(&b->channel, &b->loop, &b->children);
+}

@@ -1,0 +1,69 @@
+#include "svc/environment.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+
+/* Every word of an engine's preset: it runs its own docker-init, which is not PID 1 here. */
+static const char *const engine_extra[] = { "container=docker", "TINI_SUBREAPER=1", NULL };
+
+static bool same_name(const char *a, const char *b) {
+    size_t n = strcspn(a, "=");
+    return strncmp(a, b, n) == 0 && b[n] == '=';
+}
+
+static bool is_left_out(const struct env_request *r, const char *var) {
+    static const char *const always[] = { "PINNACE_TOKEN=", "NOTIFY_SOCKET=", "WATCHDOG_USEC=",
+                                          "WATCHDOG_PID=" };
+    for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
+        if (has_prefix(var, always[i]))
+            return true;
+    if (r->kind != SVC_KIND_MAIN && has_prefix(var, "LISTEN_"))
+        return true;
+    return r->kind == SVC_KIND_ENGINE && has_prefix(var, "DOCKER_HOST=");
+}
+
+static size_t count(const char *const *list) {
+    size_t n = 0;
+    while (list && list[n])
+        n++;
+    return n;
+}
+
+/* Put `var` over a variable of the same name, or at the end. */
+static void put(const char **env, size_t *n, const char *var) {
+    for (size_t i = 0; i < *n; i++)
+        if (same_name(var, env[i])) {
+            env[i] = var;
+            return;
+        }
+    env[(*n)++] = var;
+}
+
+int environment_make(const struct env_request *r, const char ***out, struct err *e) {
+    const char *const *extra = r->kind == SVC_KIND_ENGINE ? engine_extra : NULL;
+    size_t most = count(r->base) + count(extra) + count(r->add) + 2;
+    size_t notify = r->notify_path ? strlen(r->notify_path) + sizeof "NOTIFY_SOCKET=" : 0;
+    const char **env = malloc(most * sizeof *env + notify);
+    if (!env)
+        return err_set(e, ENOMEM, "out of memory for the environment");
+    size_t n = 0;
+    for (const char *const *v = r->base; v && *v; v++)
+        if (!is_left_out(r, *v))
+            env[n++] = *v;
+    for (const char *const *v = extra; v && *v; v++)
+        put(env, &n, *v);
+    for (const char *const *v = r->add; v && *v; v++)
+        put(env, &n, *v);
+    if (notify) {
+        char *var = (char *)(env + most);
+        (void)snprintf(var, notify, "NOTIFY_SOCKET=%s", r->notify_path);
+        put(env, &n, var);
+    }
+    env[n] = NULL;
+    *out = env;
+    return 0;
+}

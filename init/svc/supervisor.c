@@ -1,0 +1,406 @@
+#include "svc/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/own.h"
+#include "base/str.h"
+#include "svc/environment.h"
+
+enum {
+    SETTLE_S = 10,       /* ready for so long: past failures are forgotten */
+    LONG_ATTEMPT_S = 60, /* one try of a probe that waits, while starting */
+};
+
+static void svc_event(struct svc *s, enum svc_event event);
+
+static struct sys *sys_of(const struct svc *s) { return s->sup->loop->sys; }
+
+/* xorshift32 (Marsaglia 2003): for jitter only. */
+static uint32_t next_random(struct supervisor *sup) {
+    uint32_t x = sup->random;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    return sup->random = x;
+}
+
+/* --- groups ------------------------------------------------------------------------- */
+
+/* The number is not reused while the group has a member, and we look right after reaping,
+ * so a stranger's group is not mistaken for ours. */
+static bool group_alive(struct svc *s) {
+    if (s->group && sys_of(s)->kill(sys_of(s), -s->group, 0) == -ESRCH)
+        s->group = 0;
+    return s->group != 0;
+}
+
+static void group_signal(struct svc *s, int sig) {
+    if (s->group)
+        (void)sys_of(s)->kill(sys_of(s), -s->group, sig);
+}
+
+/* The group, and those who have left it but not the cgroup (cgroup.kill, Linux 5.14). */
+static void kill_all(struct svc *s) {
+    group_signal(s, SIGKILL);
+    if (s->cgroup_fd < 0)
+        return;
+    AUTO_FD int fd = openat(s->cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)!write(fd, "1", 1);
+}
+
+/* --- start --------------------------------------------------------------------------- */
+
+static bool is_hopeless(int code) {
+    return code == ENOENT || code == EACCES || code == ENOEXEC || code == ENOTDIR ||
+           code == ELOOP || code == EPERM || code == EINVAL;
+}
+
+static const char *program_of(const struct svc *s) {
+    return s->argv ? s->argv[0] : s->conf->command[0];
+}
+
+static void note_exec_failure(struct svc *s) {
+    struct exec_failure f = s->exec_failure;
+    const char *what = f.step == STEP_EXEC   ? program_of(s)
+                       : f.step == STEP_USER ? s->conf->user
+                       : f.step == STEP_CWD  ? s->conf->cwd
+                                             : "";
+    const char *why =
+        f.step == STEP_USER && f.code == ENOENT ? "no such user or group" : strerror(f.code);
+    (void)snprintf(s->reason, sizeof s->reason, "cannot %s%s%.100s: %s", spawn_step_text(f.step),
+                   what && what[0] ? " " : "", what ? what : "", why);
+}
+
+/* 1: exec succeeded; -1: it failed and the exit follows; 0: not known yet. */
+static int exec_outcome(struct svc *s) {
+    if (s->exec_fd.fd < 0)
+        return 0;
+    ssize_t n = read(s->exec_fd.fd, &s->exec_failure, sizeof s->exec_failure);
+    if (n < 0)
+        return 0;
+    loop_unwatch(&s->exec_fd);
+    fd_close(&s->exec_fd.fd);
+    if (n == 0)
+        return 1;
+    note_exec_failure(s);
+    return -1;
+}
+
+static void start_probe(struct svc *s) {
+    const struct svc_conf *c = s->conf;
+    if (c->ready) {
+        span most = probe_waits(c->ready->kind) ? span_s(LONG_ATTEMPT_S) : c->probe_timeout;
+        prober_start(&s->prober, c->ready, c->ready_every, most);
+    } else if (!c->oneshot) {
+        svc_event(s, EV_PROBE_OK);
+    }
+}
+
+static void exec_fd_ready(struct source *src, uint32_t got) {
+    (void)got;
+    struct svc *s = CONTAINER_OF(src, struct svc, exec_fd);
+    if (exec_outcome(s) <= 0)
+        return;
+    s->executed = true;
+    if (s->state == SVC_STARTING)
+        start_probe(s);
+}
+
+static void fill_request(const struct svc *s, struct spawn_req *r) {
+    const struct svc_conf *c = s->conf;
+    bool is_main = s->kind == SVC_KIND_MAIN;
+    *r = (struct spawn_req){
+        .argv = s->argv ? s->argv : (const char *const *)c->command,
+        .cwd = c->cwd,
+        .user = c->user,
+        .stdio = { s->stdio[0], s->stdio[1], s->stdio[2] },
+        .own_session = !is_main,
+        .own_group = is_main,
+        .foreground = is_main,
+        .only_stdio = !is_main,
+        .login_env = true,
+        .cgroup_fd = s->cgroup_fd,
+        .oom_score_adj = c->oom_score_adj,
+        .limits = c->limits.item,
+        .nlimits = c->limits.n,
+        .sigmask = s->sup->sigmask,
+        .sigignore = s->sup->sigignore,
+    };
+}
+
+static int spawn(struct svc *s, struct err *e) {
+    AUTO_FREE const char **env = NULL;
+    struct env_request wanted = { .base = s->sup->env,
+                                  .add = (const char *const *)s->conf->env,
+                                  .notify_path = s->notify_path,
+                                  .kind = s->kind };
+    int rc = environment_make(&wanted, &env, e);
+    if (rc < 0)
+        return rc;
+    struct spawn_req r;
+    fill_request(s, &r);
+    r.envp = env;
+    pid_t pid = sys_of(s)->spawn(sys_of(s), &r, &s->exec_fd.fd, e);
+    if (pid < 0)
+        return pid;
+    children_add(s->sup->children, &s->child, pid);
+    s->group = pid; /* own session or own group: it leads one */
+    return loop_watch(s->sup->loop, &s->exec_fd);
+}
+
+static void finish(struct svc *s, bool clean);
+
+static void start(struct svc *s) {
+    struct err e = { 0 };
+    s->starts++;
+    s->exec_failure = (struct exec_failure){ 0 };
+    s->ended = false;
+    s->found_dead = false;
+    timer_arm(s->sup->loop, &s->timer, s->conf->start_timeout);
+    if (spawn(s, &e) < 0 && !s->child.pid) { /* as if it had run and died */
+        (void)snprintf(s->reason, sizeof s->reason, "%.190s", e.text);
+        finish(s, false);
+    }
+}
+
+/* --- end ----------------------------------------------------------------------------- */
+
+static void note_end(struct svc *s) {
+    char name[24];
+    if (s->exec_failure.code || s->found_dead)
+        return; /* the reason is known better */
+    if (s->last.signaled)
+        (void)snprintf(s->reason, sizeof s->reason, "killed by %s%s",
+                       signal_name(name, sizeof name, s->last.code),
+                       s->last.core ? ", core dumped" : "");
+    else
+        (void)snprintf(s->reason, sizeof s->reason, "exit status %d", s->last.code);
+}
+
+/* The process, and what it left behind, is gone: what does that mean? */
+static void finish(struct svc *s, bool clean) {
+    bool well = clean && !s->found_dead;
+    struct svc_exit_facts f = { .wanted = s->want_up,
+                                .clean = well,
+                                .hopeless = !s->executed && is_hopeless(s->exec_failure.code),
+                                .failures = s->failures + 1 };
+    if (s->want_up && !well)
+        s->failures++;
+    svc_event(s, svc_classify_exit(s->conf, &f));
+}
+
+static bool ended_clean(const struct svc *s) {
+    return s->ended && !s->last.signaled && s->last.code == 0;
+}
+
+static void exited(struct child *c, struct exit_info how) {
+    struct svc *s = CONTAINER_OF(c, struct svc, child);
+    if (exec_outcome(s) > 0)
+        s->executed = true; /* it ran and ended within one turn of the loop */
+    loop_unwatch(&s->exec_fd);
+    fd_close(&s->exec_fd.fd);
+    s->last = how;
+    s->ended = true;
+    note_end(s);
+    if (s->state == SVC_STOPPING && group_alive(s))
+        return; /* its children have until the kill delay; supervisor_reaped() looks again */
+    finish(s, ended_clean(s));
+}
+
+void supervisor_reaped(struct supervisor *sup) {
+    for (size_t i = 0; i < sup->plan->n; i++) {
+        struct svc *s = &sup->svcs[i];
+        if (s->state == SVC_STOPPING && s->ended && !group_alive(s))
+            finish(s, ended_clean(s));
+    }
+}
+
+int svc_exit_status(const struct svc *s) {
+    if (s->exec_failure.code)
+        return s->exec_failure.step == STEP_EXEC && s->exec_failure.code != ENOENT ? 126 : 127;
+    return s->ended ? exit_status(s->last) : 0;
+}
+
+/* --- acts ---------------------------------------------------------------------------- */
+
+static void stop_politely(struct svc *s) {
+    instant now = s->sup->loop->now;
+    instant at = instant_min(instant_add(now, s->conf->stop_timeout), s->sup->kill_at);
+    timer_arm(s->sup->loop, &s->timer, instant_since(at, now));
+    group_signal(s, s->conf->stop_signal);
+    group_signal(s, SIGCONT); /* what is stopped cannot end */
+}
+
+static void watch(struct svc *s) {
+    const struct svc_conf *c = s->conf;
+    s->reason[0] = '\0';
+    if (s->failures > 0)
+        timer_arm(s->sup->loop, &s->timer, span_s(SETTLE_S));
+    if (c->alive)
+        prober_start(&s->prober, c->alive, c->alive_every, c->probe_timeout);
+}
+
+static void act(struct svc *s, unsigned acts) {
+    if (acts & ACT_STOP_PROBE)
+        prober_stop(&s->prober);
+    if (acts & ACT_TERM)
+        stop_politely(s);
+    if (acts & ACT_KILL)
+        kill_all(s);
+    if (acts & ACT_DELAY)
+        timer_arm(s->sup->loop, &s->timer, svc_backoff(s->conf, s->failures, next_random(s->sup)));
+    if (acts & ACT_SPAWN)
+        start(s);
+    if (acts & ACT_WATCH)
+        watch(s);
+    if (acts & ACT_SETTLE)
+        s->failures = 0;
+}
+
+/* The new state is stored first, for an act may bring the next event at once. */
+static void svc_event(struct svc *s, enum svc_event event) {
+    struct svc_step step = svc_next(s->state, event);
+    enum svc_state was = s->state;
+    if (step.to != was) {
+        timer_stop(&s->timer);
+        s->since = s->sup->loop->now;
+    }
+    s->state = step.to;
+    s->sup->dirty = true;
+    if (step.act & ACT_TELL)
+        s->sup->changed(s->sup, s, was);
+    act(s, step.act);
+}
+
+static void timer_fired(struct timer *t) {
+    struct svc *s = CONTAINER_OF(t, struct svc, timer);
+    if (s->state == SVC_STARTING) {
+        char d[24];
+        (void)snprintf(s->reason, sizeof s->reason, "not ready within %s; %.140s",
+                       format_span(d, sizeof d, s->conf->start_timeout), s->prober.reason);
+        s->found_dead = true;
+    }
+    svc_event(s, EV_TIMER);
+}
+
+/* While starting a no is only a reason; while ready enough of them are a failure. */
+static void probe_answered(struct prober *p, bool yes) {
+    struct svc *s = CONTAINER_OF(p, struct svc, prober);
+    if (yes && s->state == SVC_STARTING) {
+        svc_event(s, EV_PROBE_OK);
+    } else if (!yes && s->state == SVC_STARTING) {
+        (void)snprintf(s->reason, sizeof s->reason, "%.199s", p->reason);
+    } else if (!yes && s->state == SVC_READY && p->failures >= s->conf->alive_threshold) {
+        (void)snprintf(s->reason, sizeof s->reason, "not alive: %.180s", p->reason);
+        s->found_dead = true;
+        svc_event(s, EV_PROBE_FAIL);
+    }
+}
+
+void supervisor_fail(struct svc *s, const char *reason) {
+    (void)snprintf(s->reason, sizeof s->reason, "%.190s", reason);
+    svc_event(s, EV_EXIT_FINAL);
+}
+
+void svc_said(struct svc *s, enum probe_kind what) { prober_said(&s->prober, what); }
+
+/* --- the whole ------------------------------------------------------------------------- */
+
+void supervisor_init(struct supervisor *sup, struct loop *l, struct children *cs,
+                     const struct svc_plan *plan, struct svc *svcs) {
+    sup->loop = l;
+    sup->children = cs;
+    sup->plan = plan;
+    sup->svcs = svcs;
+    sup->kill_at = INSTANT_NEVER;
+    sup->random |= 1; /* xorshift must not start at 0 */
+    for (size_t i = 0; i < plan->n; i++) {
+        struct svc *s = &svcs[i];
+        s->sup = sup;
+        s->child.exited = exited;
+        s->exec_fd = (struct source){ .fd = -1, .want = EPOLLIN, .ready = exec_fd_ready };
+        s->timer.fire = timer_fired;
+        s->since = l->now;
+        prober_init(&s->prober, l, cs, s->conf->name);
+        s->prober.answer = probe_answered;
+    }
+}
+
+void supervisor_up(struct supervisor *sup) {
+    for (size_t i = 0; i < sup->plan->n; i++)
+        sup->svcs[i].want_up = true;
+    sup->dirty = true;
+}
+
+void supervisor_down(struct supervisor *sup, instant kill_at) {
+    sup->kill_at = kill_at;
+    for (size_t i = 0; i < sup->plan->n; i++)
+        sup->svcs[i].want_up = false;
+    sup->dirty = true;
+}
+
+bool svc_is_up(const struct svc *s) { return s->state == SVC_READY || s->state == SVC_DONE; }
+
+bool supervisor_runs(const struct supervisor *sup) {
+    for (size_t i = 0; i < sup->plan->n; i++)
+        if (svc_state_runs(sup->svcs[i].state))
+            return true;
+    return false;
+}
+
+static bool may_start(const struct supervisor *sup, size_t i) {
+    for (size_t k = 0; k < sup->plan->n; k++)
+        if (unit_in(&sup->plan->after[i], k) && !svc_is_up(&sup->svcs[k]))
+            return false;
+    return !sup->svcs[i].hold;
+}
+
+static bool may_stop(const struct supervisor *sup, size_t i) {
+    for (size_t k = 0; k < sup->plan->n; k++)
+        if (unit_in(&sup->plan->after[k], i) && svc_state_runs(sup->svcs[k].state))
+            return false;
+    return true;
+}
+
+/* The first unit it requires that has failed, or NULL. */
+static const struct svc *failed_requirement(const struct supervisor *sup, size_t i) {
+    for (size_t k = 0; k < sup->plan->n; k++)
+        if (unit_in(&sup->plan->requires[i], k) && sup->svcs[k].state == SVC_FAILED)
+            return &sup->svcs[k];
+    return NULL;
+}
+
+static void settle_one(struct supervisor *sup, size_t i) {
+    struct svc *s = &sup->svcs[i];
+    const struct svc *bad = s->want_up ? failed_requirement(sup, i) : NULL;
+    bool idle = s->state == SVC_DOWN;
+    bool active = svc_state_runs(s->state) || s->state == SVC_BACKOFF;
+    if (bad && s->state != SVC_FAILED)
+        (void)snprintf(s->reason, sizeof s->reason, "requires %s, which has failed",
+                       bad->conf->name);
+    if (bad && idle)
+        svc_event(s, EV_EXIT_FINAL);
+    else if (bad && active && s->state != SVC_STOPPING)
+        svc_event(s, EV_WANT_DOWN);
+    else if (s->want_up && idle && may_start(sup, i))
+        svc_event(s, EV_WANT_UP);
+    else if (!s->want_up && active && s->state != SVC_STOPPING && may_stop(sup, i))
+        svc_event(s, EV_WANT_DOWN);
+}
+
+/* Ends: each pass that changes something moves a unit forward in its life, and a unit that
+ * fails to start goes to backoff, which only a timer leaves. */
+void supervisor_settle(struct supervisor *sup) {
+    while (sup->dirty) {
+        sup->dirty = false;
+        for (size_t i = 0; i < sup->plan->n; i++)
+            settle_one(sup, sup->plan->order[i]);
+    }
+}

@@ -1,0 +1,72 @@
+#include "sys/signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The kernel's struct sigaction (sigaction(2), "C library/kernel differences"). */
+struct kernel_sigaction {
+    void (*handler)(int);
+    unsigned long flags;
+#if !defined(__aarch64__) && !defined(__riscv)
+    void (*restorer)(void);
+#endif
+    uint64_t mask;
+};
+
+uint64_t signals_block(uint64_t set) {
+    uint64_t old = 0;
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &set, &old, sizeof set);
+    return old;
+}
+
+uint64_t signals_ignored(void) {
+    uint64_t ignored = 0;
+    for (int n = 1; n <= SIGNAL_MAX; n++) {
+        struct kernel_sigaction now = { 0 };
+        if (syscall(SYS_rt_sigaction, n, NULL, &now, sizeof now.mask) == 0 &&
+            now.handler == SIG_IGN)
+            ignored |= SIGNAL_BIT(n);
+    }
+    return ignored;
+}
+
+void signals_dispositions(uint64_t ignore) {
+    for (int n = 1; n <= SIGNAL_MAX; n++) {
+        struct kernel_sigaction act = { 0 };
+        act.handler = ignore & SIGNAL_BIT(n) ? SIG_IGN : SIG_DFL;
+        if (n != SIGKILL && n != SIGSTOP)
+            (void)syscall(SYS_rt_sigaction, n, &act, NULL, sizeof act.mask);
+    }
+}
+
+int signals_open(uint64_t set) {
+    long fd = syscall(SYS_signalfd4, -1, &set, sizeof set, O_NONBLOCK | O_CLOEXEC);
+    return fd < 0 ? -errno : (int)fd;
+}
+
+int signals_read(int fd, struct signalfd_siginfo *out) {
+    ssize_t n = read(fd, out, sizeof *out);
+    if (n == (ssize_t)sizeof *out)
+        return 1;
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+        return -errno;
+    return 0;
+}
+
+int signals_forward(pid_t pid, const struct signalfd_siginfo *si, int as_signal) {
+    if (si->ssi_code == SI_QUEUE && pid > 0) {
+        siginfo_t info = { 0 };
+        info.si_signo = as_signal;
+        info.si_code = SI_QUEUE;
+        info.si_pid = (pid_t)si->ssi_pid;
+        info.si_uid = si->ssi_uid;
+        info.si_value.sival_ptr = (void *)(uintptr_t)si->ssi_ptr;
+        if (syscall(SYS_rt_sigqueueinfo, pid, as_signal, &info) == 0)
+            return 0;
+    }
+    return kill(pid, as_signal) < 0 ? -errno : 0;
+}

@@ -1,0 +1,183 @@
+/* The child's side of a spawn. It runs in a fork of its own, so it may look users up
+ * and allocate; it never returns. */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "base/str.h"
+#include "sys/signals.h"
+#include "sys/sys.h"
+
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2) /* linux/close_range.h, since 5.11 */
+#endif
+extern char **environ;
+
+const char *spawn_step_text(int step) {
+#define STEP_TEXT(id, text) [id] = text,
+    static const char *const texts[SPAWN_NSTEPS] = { SPAWN_STEPS(STEP_TEXT) };
+#undef STEP_TEXT
+    return step >= 0 && step < SPAWN_NSTEPS ? texts[step] : "start";
+}
+
+static _Noreturn void child_fail(int report, enum spawn_step step, int code) {
+    struct exec_failure f = { .step = step, .code = code };
+    if (report >= 0)
+        (void)!write(report, &f, sizeof f); /* below PIPE_BUF, so atomic */
+    _exit(step == STEP_EXEC && code != ENOENT ? 126 : 127);
+}
+
+static void set_stdio(const struct spawn_req *r, int report) {
+    for (int i = 0; i < 3; i++)
+        if (r->stdio[i] >= 0 && dup2(r->stdio[i], i) < 0)
+            child_fail(report, STEP_STDIO, errno);
+}
+
+static void set_cgroup(const struct spawn_req *r, int report) {
+    if (r->cgroup_fd < 0)
+        return;
+    AUTO_FD int fd = openat(r->cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "0", 1) < 0)
+        child_fail(report, STEP_CGROUP, errno);
+}
+
+/* SIGTTOU is blocked by our caller, so taking the foreground cannot stop us. */
+static void set_session(const struct spawn_req *r, int report) {
+    if (r->own_session && setsid() < 0)
+        child_fail(report, STEP_SESSION, errno);
+    if (r->own_session && r->steal_tty && isatty(0))
+        (void)ioctl(0, TIOCSCTTY, 0);
+    if (!r->own_session && r->own_group && setpgid(0, 0) < 0)
+        child_fail(report, STEP_SESSION, errno);
+    if (r->foreground && isatty(0))
+        (void)tcsetpgrp(0, getpgrp());
+}
+
+static void set_limits(const struct spawn_req *r, int report) {
+    for (size_t i = 0; i < r->nlimits; i++)
+        if (setrlimit(r->limits[i].resource, &r->limits[i].value) < 0)
+            child_fail(report, STEP_LIMITS, errno);
+    if (r->oom_score_adj == OOM_INHERIT)
+        return;
+    char score[16];
+    int n = snprintf(score, sizeof score, "%d", r->oom_score_adj);
+    AUTO_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, score, (size_t)n) < 0)
+        child_fail(report, STEP_LIMITS, errno);
+}
+
+struct identity {
+    struct passwd *pw; /* NULL for a number that nobody is listed under */
+    uid_t uid;
+    gid_t gid;
+    bool own_gid; /* given as :GROUP */
+};
+
+/* "NAME", "UID", "NAME:GROUP", "UID:GID": docker run --user's grammar. */
+static int find_identity(const char *user, struct identity *id) {
+    char name[256];
+    (void)snprintf(name, sizeof name, "%s", user);
+    char *group = strchr(name, ':');
+    if (group)
+        *group++ = '\0';
+    unsigned number;
+    bool numeric = parse_uint(name, 0, UINT32_MAX - 1, &number, NULL) == 0;
+    id->pw = numeric ? getpwuid(number) : getpwnam(name);
+    if (!id->pw && !numeric)
+        return -ENOENT;
+    id->uid = id->pw ? id->pw->pw_uid : number;
+    id->gid = id->pw ? id->pw->pw_gid : number;
+    if (!group)
+        return 0;
+    id->own_gid = true;
+    struct group *gr = getgrnam(group);
+    if (!gr && parse_uint(group, 0, UINT32_MAX - 1, &number, NULL) < 0)
+        return -ENOENT;
+    id->gid = gr ? gr->gr_gid : number;
+    return 0;
+}
+
+static void set_login_env(const struct identity *id) {
+    (void)setenv("HOME", id->pw ? id->pw->pw_dir : "/", 1);
+    if (!id->pw)
+        return;
+    (void)setenv("USER", id->pw->pw_name, 1);
+    (void)setenv("LOGNAME", id->pw->pw_name, 1);
+    if (id->pw->pw_shell && id->pw->pw_shell[0])
+        (void)setenv("SHELL", id->pw->pw_shell, 1);
+}
+
+static void set_user(const struct spawn_req *r, int report) {
+    if (!r->user)
+        return;
+    struct identity id = { 0 };
+    int rc = find_identity(r->user, &id);
+    if (rc < 0)
+        child_fail(report, STEP_USER, -rc);
+    bool same = id.uid == geteuid() && id.gid == getegid();
+    rc = id.pw ? initgroups(id.pw->pw_name, id.gid) : setgroups(1, &id.gid);
+    if (rc < 0 && !(same && errno == EPERM))
+        child_fail(report, STEP_GROUPS, errno);
+    if (setresgid(id.gid, id.gid, id.gid) < 0)
+        child_fail(report, STEP_GROUPS, errno);
+    if (setresuid(id.uid, id.uid, id.uid) < 0)
+        child_fail(report, STEP_UID, errno);
+    if (r->login_env)
+        set_login_env(&id);
+}
+
+/* sd_listen_fds(3) compares LISTEN_PID with getpid(): what was ours is now the child's. */
+static void pass_listen_pid(pid_t parent) {
+    const char *given = getenv("LISTEN_PID");
+    if (!given || atol(given) != (long)parent)
+        return;
+    char mine[16];
+    (void)snprintf(mine, sizeof mine, "%d", (int)getpid());
+    (void)setenv("LISTEN_PID", mine, 1);
+}
+
+/* A script without "#!" is run by sh, as execvp(3) of every libc but musl does. */
+static void exec_as_script(const struct spawn_req *r) {
+    size_t n = 0;
+    while (r->argv[n])
+        n++;
+    const char **argv = calloc(n + 2, sizeof *argv);
+    if (!argv)
+        return;
+    argv[0] = "/bin/sh";
+    memcpy(argv + 1, r->argv, n * sizeof *argv);
+    (void)execve(argv[0], (char *const *)argv, environ);
+}
+
+_Noreturn void spawn_exec(const struct spawn_req *r, int report) {
+    pid_t parent = getppid();
+    environ = (char **)r->envp;
+    set_stdio(r, report);
+    set_cgroup(r, report);
+    set_session(r, report);
+    set_limits(r, report);
+    set_user(r, report);
+    if (r->cwd && chdir(r->cwd) < 0)
+        child_fail(report, STEP_CWD, errno);
+    pass_listen_pid(parent);
+    if (r->only_stdio)
+        (void)syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
+    signals_dispositions(r->sigignore);
+    (void)signals_block(r->sigmask);
+    (void)execvp(r->argv[0], (char *const *)r->argv);
+    int code = errno;
+    if (code == ENOEXEC) {
+        exec_as_script(r);
+        code = errno;
+    }
+    child_fail(report, STEP_EXEC, code);
+}

@@ -1,0 +1,14 @@
+/* tree.h — every descendant of a process, found in /proc. For a fork: it reads what the
+ * kernel and others wrote. */
+#ifndef SYS_TREE_H
+#define SYS_TREE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Send `sig` (and SIGCONT after anything but SIGKILL) to every descendant of `root` but
+ * `spare`, their children, and ourselves. Looks again until a pass finds nobody new, so that
+ * what is forked meanwhile is reached. The number signalled, or -errno. */
+int tree_signal(pid_t root, const pid_t *spare, size_t nspare, int sig);
+
+#endif

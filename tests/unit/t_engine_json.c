@@ -1,0 +1,155 @@
+/* daemon.json: what is read from it, and what a merge makes of it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "engine/daemon_json.h"
+#include "tests/unit/tap.h"
+
+static const struct json_want vfs[] = { { "storage-driver", "\"vfs\"" }, { NULL, NULL } };
+static const struct json_want nat[] = { { "iptables", "false" },
+                                        { "ip6tables", "false" },
+                                        { NULL, NULL } };
+static const struct json_want none[] = { { NULL, NULL } };
+
+/* clang-format off */
+static const struct {
+    const char *what, *in;
+    const struct json_want *wants;
+    const char *out; /* NULL: nothing changes */
+    const char *diff;
+} merges[] = {
+    { "no text", "", vfs, "{\n    \"storage-driver\": \"vfs\"\n}\n", "+ storage-driver: \"vfs\"" },
+    { "only space", " \n\t\r\n", vfs, "{\n    \"storage-driver\": \"vfs\"\n}\n", "+ storage-driver: \"vfs\"" },
+    { "only a byte order mark", "\xef\xbb\xbf", vfs, "{\n    \"storage-driver\": \"vfs\"\n}\n", "+ storage-driver: \"vfs\"" },
+    { "empty object", "{}", vfs, "{\n    \"storage-driver\": \"vfs\"\n}", "+ storage-driver: \"vfs\"" },
+    { "empty object with space", "{ }\n", vfs, "{\n    \"storage-driver\": \"vfs\"\n }\n", "+ storage-driver: \"vfs\"" },
+    { "empty object on two lines", "{\n}\n", nat, "{\n    \"iptables\": false,\n    \"ip6tables\": false\n}\n", "+ iptables: false, + ip6tables: false" },
+    { "compact", "{\"debug\":true}", vfs, "{\"debug\":true,\"storage-driver\": \"vfs\"}", "+ storage-driver: \"vfs\"" },
+    { "one line", "{ \"debug\": true }\n", vfs, "{ \"debug\": true, \"storage-driver\": \"vfs\" }\n", "+ storage-driver: \"vfs\"" },
+    { "two spaces", "{\n  \"debug\": true\n}\n", vfs, "{\n  \"debug\": true,\n  \"storage-driver\": \"vfs\"\n}\n", "+ storage-driver: \"vfs\"" },
+    { "tabs", "{\n\t\"debug\": true\n}", vfs, "{\n\t\"debug\": true,\n\t\"storage-driver\": \"vfs\"\n}", "+ storage-driver: \"vfs\"" },
+    { "DOS lines", "{\r\n  \"debug\": true\r\n}\r\n", vfs, "{\r\n  \"debug\": true,\r\n  \"storage-driver\": \"vfs\"\r\n}\r\n", "+ storage-driver: \"vfs\"" },
+    { "a mark in front", "\xef\xbb\xbf{\"a\":1}", vfs, "\xef\xbb\xbf{\"a\":1,\"storage-driver\": \"vfs\"}", "+ storage-driver: \"vfs\"" },
+    { "same key, same value", "{\"storage-driver\":\"vfs\"}", vfs, NULL, "" },
+    { "same key, other value", "{ \"storage-driver\" : \"zfs\" }", vfs, NULL, "" },
+    { "same key, null", "{\"storage-driver\":null}", vfs, NULL, "" },
+    { "same key, escaped", "{\"\\u0073torage-driver\":\"zfs\"}", vfs, NULL, "" },
+    { "one of two is there", "{\"iptables\":true}", nat, "{\"iptables\":true,\"ip6tables\": false}", "+ ip6tables: false" },
+    { "another case is another key", "{\"Iptables\":1,\"ip6tables\":1}", nat, "{\"Iptables\":1,\"ip6tables\":1,\"iptables\": false}", "+ iptables: false" },
+    { "a nested key does not count", "{\"x\":{\"iptables\":1,\"ip6tables\":2}}", nat, "{\"x\":{\"iptables\":1,\"ip6tables\":2},\"iptables\": false,\"ip6tables\": false}", "+ iptables: false, + ip6tables: false" },
+    { "unknown keys and odd numbers stay", "{\n    \"x\": 1.50e+01,\n    \"y\": 18446744073709551616\n}", vfs, "{\n    \"x\": 1.50e+01,\n    \"y\": 18446744073709551616,\n    \"storage-driver\": \"vfs\"\n}", "+ storage-driver: \"vfs\"" },
+    { "braces in strings", "{\"a\":\"}{\"}", vfs, "{\"a\":\"}{\",\"storage-driver\": \"vfs\"}", "+ storage-driver: \"vfs\"" },
+    { "object last", "{\"a\":{}}", vfs, "{\"a\":{},\"storage-driver\": \"vfs\"}", "+ storage-driver: \"vfs\"" },
+    { "duplicates of the user's", "{\"a\":1,\"a\":2}", vfs, "{\"a\":1,\"a\":2,\"storage-driver\": \"vfs\"}", "+ storage-driver: \"vfs\"" },
+    { "text beyond ASCII", "{\"l\":\"\xc3\xa4\"}", vfs, "{\"l\":\"\xc3\xa4\",\"storage-driver\": \"vfs\"}", "+ storage-driver: \"vfs\"" },
+    { "nothing wanted", "{\"a\":1}", none, NULL, "" },
+    { "nothing wanted of no text", "", none, NULL, "" },
+};
+
+static const struct {
+    const char *what, *in;
+    int code;
+    const char *text;
+} refusals[] = {
+    { "not JSON", "hello", -EINVAL, "d.json:1:1: " },
+    { "a trailing comma", "{\n  \"a\": 1,\n}\n", -EINVAL, "d.json:2:9: " },
+    { "a missing comma", "{\n  \"a\": 1\n  \"b\": 2\n}", -EINVAL, "d.json:3:3: " },
+    { "a comment", "{\n  // no\n}", -EINVAL, "d.json:2:3: " },
+    { "cut off", "{\"a\":", -EINVAL, "d.json:1:" },
+    { "more behind the object", "{} {}", -EINVAL, "d.json:1:4: " },
+    { "a list", "[1]", -EINVAL, "d.json:1:1: is not a JSON object" },
+    { "null", "null", -EINVAL, "d.json:1:1: is not a JSON object" },
+    { "columns behind a mark", "\xef\xbb\xbf{x}", -EINVAL, "d.json:1:2: " },
+    { "single quotes", "{'a':1}", -EINVAL, "d.json:1:2: " },
+    { "an unclosed string", "{\"a\n", -EINVAL, "d.json:1:" },
+    { "UTF-16", "\xff\xfe{\0}\0", -EILSEQ, "d.json: is UTF-16" },
+    { "not UTF-8", "{\"a\":\"\xe4\"}", -EILSEQ, "d.json:1:7: " },
+};
+/* clang-format on */
+
+static struct json_text text_of(const char *s) { return (struct json_text){ s, strlen(s) }; }
+
+static void check_merge(size_t i) {
+    struct json_merged m, again;
+    struct err e;
+    int rc = daemon_json_merge(&m, "d.json", text_of(merges[i].in), merges[i].wants, &e);
+    bool as_expected =
+        merges[i].out ? rc == 1 && strcmp(m.text, merges[i].out) == 0 && m.len == strlen(m.text)
+                      : rc == 0 && !m.text;
+    OK(as_expected, "merge: %s", merges[i].what);
+    if (!as_expected)
+        printf("# rc %d, got <%s>\n", rc, m.text ? m.text : "(null)");
+    OK(strcmp(m.diff, merges[i].diff) == 0, "  its diff is '%s'", m.diff);
+    if (m.text) {
+        rc = daemon_json_merge(&again, "d.json", text_of(m.text), merges[i].wants, &e);
+        OK(rc == 0 && !again.text && !again.diff[0], "  a second merge changes nothing");
+    }
+    free(m.text);
+}
+
+static void check_refusal(size_t i) {
+    struct json_merged m;
+    struct err e = { 0 };
+    int rc = daemon_json_merge(&m, "d.json", text_of(refusals[i].in), vfs, &e);
+    OK(rc == refusals[i].code && !m.text && e.code == -rc, "refused: %s (%d)", refusals[i].what,
+       rc);
+    OK(strncmp(e.text, refusals[i].text, strlen(refusals[i].text)) == 0, "  says '%s'", e.text);
+}
+
+static void reads_values(void) {
+    static const char text[] = "{\"data-root\":\"/d\",\"hosts\":[\"unix:///s\",\"tcp://:1\"],"
+                               "\"iptables\":false,\"debug\":1,\"tls\":true,"
+                               "\"data-root\":\"/e\",\"dns\":\"x\"}";
+    struct daemon_json j;
+    struct err e;
+    OK(daemon_json_parse(&j, "d", text_of(text), &e) == 0, "parses");
+    OK(strcmp(daemon_json_string(&j, "data-root"), "/e") == 0, "the last duplicate counts");
+    OK(!daemon_json_string(&j, "iptables"), "a boolean is no text");
+    OK(!daemon_json_string(&j, "missing"), "a missing key has no text");
+    OK(strcmp(daemon_json_item(&j, "hosts", 1), "tcp://:1") == 0, "second item of a list");
+    OK(!daemon_json_item(&j, "hosts", 2), "past the end of a list");
+    OK(!daemon_json_item(&j, "dns", 0), "a text is no list");
+    OK(daemon_json_bool(&j, "iptables") == 0 && daemon_json_bool(&j, "tls") == 1, "booleans");
+    OK(daemon_json_bool(&j, "debug") == -1, "a number is no boolean");
+    OK(daemon_json_has(&j, "debug") && !daemon_json_has(&j, "debu"), "has");
+    daemon_json_free(&j);
+    OK(!daemon_json_has(&j, "debug"), "an empty one has nothing");
+    daemon_json_free(&j);
+}
+
+static char *big(size_t len) {
+    char *text = malloc(len + 1);
+    memset(text, ' ', len);
+    text[len] = '\0';
+    memcpy(text, "{\"a\":1", 6);
+    text[len - 1] = '}';
+    return text;
+}
+
+static void keeps_to_its_limit(void) {
+    struct json_merged m;
+    struct err e;
+    char *text = big(MAX_DAEMON_JSON);
+    OK(daemon_json_merge(&m, "d", text_of(text), none, &e) == 0, "a file of the largest size");
+    OK(daemon_json_merge(&m, "d", text_of(text), vfs, &e) == -EFBIG && !m.text,
+       "no room to add to it: %s", e.text);
+    free(text);
+    text = big(MAX_DAEMON_JSON + 1);
+    OK(daemon_json_merge(&m, "d", text_of(text), none, &e) == -EFBIG, "one byte more: %s", e.text);
+    memset(text, '[', MAX_DAEMON_JSON);
+    struct json_text deep = { text, MAX_DAEMON_JSON };
+    OK(daemon_json_merge(&m, "d", deep, none, &e) == -EINVAL, "a million brackets: %s", e.text);
+    free(text);
+}
+
+int main(void) {
+    for (size_t i = 0; i < sizeof merges / sizeof *merges; i++)
+        check_merge(i);
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
+        check_refusal(i);
+    reads_values();
+    keeps_to_its_limit();
+    return tap_end();
+}
