@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "cli/cli.h"
 #include "compat/compat.h"
+#include "sys/title.h"
 
 /* No descriptor of ours may become 0, 1 or 2 because we were started without them. */
 static void fill_stdio(void) {
@@ -23,6 +24,7 @@ int main(int argc, char **argv) {
     if (argc > 0 && compat_name(argv[0], &kind))
         return compat_main(kind, argc, argv);
     fill_stdio();
+    title_init(argc, argv);
     if (getpid() == 1)
         return cli_pid1(argc, argv, started);
     return cli_main(argc, argv, started);

@@ -133,6 +133,7 @@ int address_find(struct address out[MAX_PROBE_ADDRS], const struct endpoint *to,
     if (address_literal(&out[0], to->host, to->port))
         return 1;
     struct lookup l;
+    memset(&l, 0, sizeof l);
     int rc = lookup(&l, to, deadline, e);
     if (rc < 0)
         return rc;

@@ -75,9 +75,20 @@ static size_t servers_find(struct address out[MAX_NAMESERVERS], const struct end
     return found > 0 ? found : address_literal(&out[0], "127.0.0.1", DNS_PORT);
 }
 
-/* 1: an answer to our query; 0: no. A malformed one from the right server is its fault. */
 static int take(const struct question *q, const uint8_t *msg, size_t n, struct dns_answer *out) {
     return dns_answer_parse(out, msg, n, q->query, q->len);
+}
+
+/* Pass over what is not for us: 0 with the answer, -ETIMEDOUT, or -errno. */
+static int await_udp(int fd, const struct question *q, struct dns_answer *out, instant until) {
+    uint8_t msg[MAX_PROBE_OUTPUT];
+    do {
+        int n = recv_some(fd, msg, sizeof msg, until);
+        int rc = n < 0 ? n : take(q, msg, (size_t)n, out);
+        if (rc != 0)
+            return rc < 0 ? rc : 0;
+    } while (instant_before(instant_now(), until)); /* for strangers may flood us */
+    return -ETIMEDOUT;
 }
 
 static int ask_udp(const struct question *q, struct dns_answer *out, instant until) {
@@ -85,24 +96,14 @@ static int ask_udp(const struct question *q, struct dns_answer *out, instant unt
     AUTO_FD int fd = socket(to->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, to, q->server->len) < 0)
         return -errno;
-    for (;;) {
+    int rc;
+    do {
         if (send(fd, q->query, q->len, MSG_NOSIGNAL) < 0)
             return -errno;
-        instant again = instant_min(until, instant_add(instant_now(), span_ms(RESEND_MS)));
-        uint8_t msg[MAX_PROBE_OUTPUT];
-        int n;
-        while ((n = recv_some(fd, msg, sizeof msg, again)) >= 0) {
-            int rc = take(q, msg, (size_t)n, out);
-            if (rc != 0)
-                return rc < 0 ? rc : 0;
-            if (!instant_before(instant_now(), again))
-                break; /* a flood of strangers' answers does not hold us here */
-        }
-        if (n < 0 && n != -ETIMEDOUT)
-            return n;
-        if (!instant_before(instant_now(), until))
-            return -ETIMEDOUT;
-    }
+        instant again = instant_add(instant_now(), span_ms(RESEND_MS));
+        rc = await_udp(fd, q, out, instant_min(until, again));
+    } while (rc == -ETIMEDOUT && instant_before(instant_now(), until));
+    return rc;
 }
 
 static int recv_all(int fd, uint8_t *buf, size_t n, instant until) {
@@ -121,7 +122,7 @@ static int ask_tcp(const struct question *q, struct dns_answer *out, instant unt
     memcpy(framed + 2, q->query, q->len);
     AUTO_FD int fd = dial_any(q->server, 1, false, until, NULL);
     int rc = fd < 0 ? fd : send_all(fd, framed, q->len + 2, until);
-    uint8_t msg[MAX_PROBE_OUTPUT];
+    uint8_t msg[MAX_PROBE_OUTPUT] = { 0 };
     if (rc == 0)
         rc = recv_all(fd, msg, 2, until);
     if (rc < 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/own.h"
 #include "base/str.h"
@@ -34,6 +35,7 @@ int check_exec(struct probe_spec *spec, const char *given, struct err *e) {
 struct run {
     char *const *words;
     pid_t pid;
+    pid_t group; /* that it runs in: its own; or ours, when we lead one */
     int signals; /* signalfd for SIGCHLD */
     int output;  /* what it prints */
     int report;  /* a struct exec_failure if it could not be executed */
@@ -41,18 +43,18 @@ struct run {
     size_t len;
 };
 
-static _Noreturn void run_child(char *const *words, int null, int output, int report) {
-    struct spawn_req r = {
-        .argv = (const char *const *)words,
+static _Noreturn void run_child(const struct run *r, int null, int output, int report) {
+    struct spawn_req req = {
+        .argv = (const char *const *)r->words,
         .envp = (const char *const *)environ,
         .stdio = { null, output, output },
-        .own_group = true,
+        .own_group = r->group == 0,
         .only_stdio = true,
         .cgroup_fd = -1,
         .oom_score_adj = OOM_INHERIT,
     };
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* should we be killed ourselves */
-    spawn_exec(&r, report);
+    spawn_exec(&req, report);
 }
 
 static int run_start(struct run *r, struct err *e) {
@@ -75,8 +77,11 @@ static int run_start(struct run *r, struct err *e) {
     if (r->pid < 0)
         return err_sys(e, errno, "fork for %s", r->words[0]);
     if (r->pid == 0)
-        run_child(r->words, null, out_end, rep_end);
-    (void)setpgid(r->pid, r->pid); /* here too, so that the group can be killed at once */
+        run_child(r, null, out_end, rep_end);
+    if (r->group == 0) {
+        (void)setpgid(r->pid, r->pid); /* here too, so that the group can be killed at once */
+        r->group = r->pid;
+    }
     return 0;
 }
 
@@ -121,10 +126,15 @@ static int run_wait(struct run *r, instant deadline) {
     return 0;
 }
 
-/* End the group, whoever is left in it, and reap the leader. */
+/* End the group, whoever is left in it, and reap the program. An attempt of PID 1 leads a
+ * group, and its program stays in it, so that PID 1 can end both: the attempt leaves first. */
 static int run_finish(struct run *r) {
     int status = 0;
-    (void)kill(-r->pid, SIGKILL);
+    if (r->group == getpid())
+        (void)setpgid(0, getpgid(getppid()));
+    if (r->group != getpgrp())
+        (void)kill(-r->group, SIGKILL);
+    (void)kill(r->pid, SIGKILL);
     while (waitpid(r->pid, &status, 0) < 0)
         if (errno != EINTR)
             return 0xff00; /* reaped by others: as if it had failed */
@@ -167,6 +177,8 @@ static int run_all(struct run *r, instant deadline, struct err *e) {
     r->signals = signals_open(SIGNAL_BIT(SIGCHLD));
     if (r->signals < 0)
         return err_sys(e, -r->signals, "signalfd for %s", r->words[0]);
+    if (getpgrp() == getpid())
+        r->group = getpid();
     int rc = run_start(r, e);
     if (rc < 0)
         return rc;

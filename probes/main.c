@@ -25,13 +25,15 @@ static void usage(FILE *to) {
                 "\n"
                 "SPEC is one of these, and is ready when:\n",
                 to);
-#define PROBE_USAGE(id, name, arg, help)                                                        \
-    (void)fprintf(to, "  %-38s %s\n",                                                           \
-                  (id) == PROBE_HTTP ? (arg)                                                    \
-                                     : ((arg)[0] && (arg)[0] != '[' ? name ":" arg : name arg), \
-                  help);
+#define PROBE_USAGE(id, name, arg, help) \
+    (void)fprintf(to, "  %-40s %s\n",    \
+                  (arg)[0] && !has_prefix(arg, "[:") ? name ":" arg : name arg, help);
     PROBE_KINDS(PROBE_USAGE)
 #undef PROBE_USAGE
+    (void)fputs(
+        "\nURL is http://HOST[:PORT]/PATH or http+unix:///SOCKET:/PATH, and needs no \"http:\" "
+        "before it.\n",
+        to);
 }
 
 static int bad_usage(const char *why) {
@@ -49,29 +51,44 @@ static const char *timeout_value(int argc, char **argv, int *i) {
     return *i + 1 < argc ? argv[++*i] : "";
 }
 
+static bool is_option(const char *word, const char *brief, const char *full) {
+    return strcmp(word, brief) == 0 || strcmp(word, full) == 0;
+}
+
+static int option_parse(struct request *r, const char *word, struct err *e) {
+    if (is_option(word, "-q", "--quiet"))
+        r->quiet = true;
+    else if (is_option(word, "-h", "--help"))
+        r->help = true;
+    else
+        return err_set(e, EINVAL, "'%s' is not one of --timeout, --quiet, --help", word);
+    return 0;
+}
+
+static int spec_take(struct request *r, const char *word, struct err *e) {
+    if (r->spec)
+        return err_set(e, EINVAL, "'%s' is one word too many: quote the SPEC", word);
+    r->spec = word;
+    return 0;
+}
+
 static int request_parse(struct request *r, int argc, char **argv, struct err *e) {
     bool options = true;
-    for (int i = 0; i < argc; i++) {
-        const char *value = options ? timeout_value(argc, argv, &i) : NULL;
-        if (value) {
-            int rc = parse_span(value, true, &r->timeout, e);
-            if (rc < 0)
-                return err_wrap(e, "--timeout");
-        } else if (options && strcmp(argv[i], "--") == 0) {
+    int rc = 0;
+    for (int i = 0; i < argc && rc >= 0; i++) {
+        const char *word = argv[i], *value = options ? timeout_value(argc, argv, &i) : NULL;
+        if (value)
+            rc = parse_span(value, true, &r->timeout, e) < 0 ? err_wrap(e, "--timeout") : 0;
+        else if (options && strcmp(word, "--") == 0)
             options = false;
-        } else if (options && (!strcmp(argv[i], "-q") || !strcmp(argv[i], "--quiet"))) {
-            r->quiet = true;
-        } else if (options && (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help"))) {
-            r->help = true;
-        } else if (options && argv[i][0] == '-') {
-            return err_set(e, EINVAL, "'%s' is not one of --timeout, --quiet, --help", argv[i]);
-        } else if (r->spec) {
-            return err_set(e, EINVAL, "'%s' is one word too many: quote the SPEC", argv[i]);
-        } else {
-            r->spec = argv[i];
-        }
+        else if (options && word[0] == '-')
+            rc = option_parse(r, word, e);
+        else
+            rc = spec_take(r, word, e);
     }
-    return r->spec || r->help ? 0 : err_set(e, EINVAL, "SPEC is missing");
+    if (rc == 0 && !r->spec && !r->help)
+        return err_set(e, EINVAL, "SPEC is missing");
+    return rc;
 }
 
 int probe_main(int argc, char **argv) {

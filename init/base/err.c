@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void set_text(struct err *e, int code, const char *fmt, va_list ap, const char *tail) {
+__attribute__((format(printf, 3, 0))) static void set_text(struct err *e, int code, const char *fmt,
+                                                           va_list ap, const char *tail) {
     char head[sizeof e->text];
     (void)vsnprintf(head, sizeof head, fmt, ap);
     int n = snprintf(e->text, sizeof e->text, "%s", head);
@@ -34,6 +35,8 @@ int err_set(struct err *e, int code, const char *fmt, ...) {
 }
 
 int err_wrap(struct err *e, const char *fmt, ...) {
+    if (!e)
+        return -1;
     struct err inner = *e;
     va_list ap;
     va_start(ap, fmt);

@@ -48,7 +48,7 @@ static int load(const char *path, struct conf *c) {
 }
 
 int verb_check(int argc, char **argv) {
-    static struct conf c;
+    struct conf c;
     if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
         return cli_usage("usage: check [FILE]");
     if (load(argc > 1 ? argv[1] : NULL, &c) != CLI_OK)
@@ -62,7 +62,7 @@ int verb_check(int argc, char **argv) {
 }
 
 int verb_config(int argc, char **argv) {
-    static struct conf c;
+    struct conf c;
     const char *what = argc > 1 ? argv[1] : "";
     if (strcmp(what, "--mdoc") == 0 && argc == 2) {
         conf_mdoc(print_line, NULL);

@@ -27,8 +27,8 @@ static void become_init(const struct conf *c) {
 int start_box(const char *config, const char *const *cmd, instant started) {
     uint64_t mask = signals_block(SIGNALS_ALL);
     struct err e = { 0 };
-    static struct conf conf; /* both live as long as the process; nothing else refers to them */
-    static struct box box;
+    struct conf conf;
+    struct box box;
     if (conf_load(&conf, config, environ, &e) < 0)
         return cannot_start(&e);
     log_init(2, (enum log_format)conf.pinnace.log, (enum log_level)conf.pinnace.log_level);

@@ -124,7 +124,7 @@ static void print_svg(const struct bars *b) {
 }
 
 int verb_timeline(int argc, char **argv) {
-    static struct bars bars;
+    struct bars bars = { .n = 0 };
     const char *form = argc > 1 ? argv[1] : "";
     bool json = strcmp(form, "--json") == 0, svg = strcmp(form, "--svg") == 0;
     if (argc > 2 || (argc == 2 && !json && !svg))

@@ -90,6 +90,7 @@ struct engine_section {
     bool tmpfs_tmp;
     struct probe_spec *ready;
     span stop_timeout, start_timeout;
+    unsigned max_restarts;
     int on_failure;
 };
 

@@ -357,6 +357,8 @@ static const struct option engine_options[] = {
       "From start to ready; then it is stopped and started again. A slow engine is not a dead one: leave it." },
     { "stop-timeout", ENGINE(SPAN, stop_timeout), "20s", ALLOW_TIME,
       "From its stop signal to SIGKILL, inside the grace." },
+    { "max-restarts", opt_unlimited, NULL, FIELD(unsigned, struct engine_section, max_restarts), "5", "count | unlimited",
+      "Failures in a row, without 10 s of ready between, before it is left failed." },
     { "on-failure", ENGINE(CHOICE, on_failure), "stay", "stay | shutdown",
       "When it has failed for good: stay up, or end with its exit status." },
 };

@@ -58,7 +58,10 @@ void log_file_line(struct log_file *f, const char *text, size_t n) {
         return;
     char stamp[64];
     int k = timestamp(stamp, sizeof stamp);
-    struct iovec parts[] = { { stamp, (size_t)k }, { (void *)(uintptr_t)text, n }, { (char[]){ '\n' }, 1 } };
+    char newline = '\n';
+    struct iovec parts[] = { { stamp, (size_t)k },
+                             { (void *)(uintptr_t)text, n },
+                             { &newline, 1 } };
     ssize_t done = writev(f->fd, parts, 3);
     if (done > 0)
         f->size += (size_t)done;

@@ -51,6 +51,7 @@ static int add_engine(struct box *b, struct err *e) {
     svc->ready = steal(&c->ready);
     svc->stop_timeout = c->stop_timeout;
     svc->start_timeout = c->start_timeout;
+    svc->max_restarts = c->max_restarts;
     svc->on_failure = c->on_failure;
     svc->restart = RESTART_ALWAYS;
     b->engine = (int)b->nunits - 1;

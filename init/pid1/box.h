@@ -62,7 +62,7 @@ struct box {
     struct role log, channel;
     struct log_role log_args; /* of the fork being made, as the next two */
     struct channel_role channel_args;
-    int channel_keep[3];
+    int channel_keep[3], log_keep[2 + 2 * MAX_UNITS];
     struct log_unit *log_units;
     struct log_progress *log_progress;
     int listen_fd; /* of the channel; -1 */
@@ -76,6 +76,7 @@ struct box {
     struct timeline timeline;
     struct { /* what the channel has been told */
         uint32_t marks;
+        uint64_t orphans;
         bool box;
     } told;
     uint64_t seq;

@@ -132,7 +132,7 @@ static void end_begin(struct box *b) {
     timer_stop(&b->drain_delay);
     timer_arm(&b->loop, &b->last_call, span_s(LAST_CALL_S));
     publish_turn(b);
-    if (!b->log.child.pid)
+    if (b->killed && b->nunits > (b->main >= 0 ? 1U : 0U) && !b->log.child.pid)
         role_start(&b->log); /* KILL took it: somebody has to print what is left */
     role_quit(&b->log);
     role_quit(&b->channel);

@@ -61,6 +61,13 @@ static void asked_to_end(struct box *b, int sig) {
         drain_begin(b, b->phase == PHASE_SERVE ? 0 : 128 + sig, why);
 }
 
+/* What stops a box without CMD: STOPSIGNAL of an image is TERM, or QUIT (nginx and its kin),
+ * or RTMIN+3 (those made for systemd); Ctrl-C is INT. */
+static bool asks_to_end(int sig) {
+    enum { SYSTEMD_STOP = 34 + 3 };
+    return sig == SIGTERM || sig == SIGINT || sig == SIGQUIT || sig == SYSTEMD_STOP;
+}
+
 /* Our own writes to a pipe that nobody reads raise SIGPIPE in us: that is not news. */
 static bool is_our_own(const struct signalfd_siginfo *si) {
     return si->ssi_signo == SIGPIPE && (pid_t)si->ssi_pid == getpid();
@@ -68,7 +75,7 @@ static bool is_our_own(const struct signalfd_siginfo *si) {
 
 void box_signal(struct box *b, const struct signalfd_siginfo *si) {
     struct svc *s = running_main(b);
-    bool ends = si->ssi_signo == SIGTERM || si->ssi_signo == SIGINT;
+    bool ends = asks_to_end((int)si->ssi_signo);
     if (si->ssi_signo == SIGCHLD)
         child_changed(b, si);
     else if (is_our_own(si))

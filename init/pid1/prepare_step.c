@@ -38,7 +38,7 @@ static int prepare_run(void *arg) {
         .cgroup = (enum engine_cgroup)c->cgroup,
         .tmpfs_tmp = c->tmpfs_tmp,
     };
-    static struct answer a; /* too large for a stack to be proud of */
+    struct answer a = { 0 };
     struct err e = { 0 };
     a.code = -engine_prepare(&conf, getppid(), &a.result, &e);
     (void)snprintf(a.why, sizeof a.why, "%.190s", e.text);
@@ -93,7 +93,7 @@ static void prepare_done(struct box *b, const char *problem) {
 
 static void prepare_exited(struct child *c, struct exit_info how) {
     struct box *b = CONTAINER_OF(c, struct box, prepare);
-    static struct answer a;
+    struct answer a;
     ssize_t n = read(b->prepare_pipe.fd, &a, sizeof a);
     fd_close(&b->prepare_pipe.fd);
     a.why[sizeof a.why - 1] = '\0';

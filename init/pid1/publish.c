@@ -200,8 +200,15 @@ static void unit_changed(struct supervisor *sup, struct svc *s, enum svc_state w
         unit_failed(b, s);
 }
 
+static void unit_noted(struct supervisor *sup, struct svc *s) {
+    struct box *b = CONTAINER_OF(sup, struct box, sup);
+    b->gear[s - b->svcs].stale = true;
+    publish_change(b);
+}
+
 void publish_init(struct box *b) {
     b->sup.changed = unit_changed;
+    b->sup.noted = unit_noted;
     b->notify_up = getenv("NOTIFY_SOCKET");
     b->ready_at = INSTANT_NEVER;
     b->ready_fd = b->conf->pinnace.ready_fd ? (int)b->conf->pinnace.ready_fd : -1;
@@ -218,6 +225,10 @@ void publish_turn(struct box *b) {
             became_ready(b);
         else
             became_unready(b);
+    }
+    if (b->told.orphans != b->children.orphans) {
+        b->told.orphans = b->children.orphans;
+        b->told.box = false;
     }
     b->log.pump(&b->log);
     b->channel.pump(&b->channel);

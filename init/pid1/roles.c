@@ -17,7 +17,15 @@ static void describe_log(struct role *r, struct fork_req *req, int child_sock) {
                                      .progress = b->log_progress };
     req->run = log_role_run;
     req->arg = &b->log_args;
-    req->keep_all = true; /* it reads every unit's pipe */
+    size_t n = 0;
+    b->log_keep[n++] = child_sock;
+    b->log_keep[n++] = log_fd();
+    for (size_t i = 0; i < b->nunits; i++) {
+        b->log_keep[n++] = b->gear[i].log_read;
+        b->log_keep[n++] = b->gear[i].notify;
+    }
+    req->keep = b->log_keep; /* -1 stands for none */
+    req->nkeep = n;
 }
 
 static void log_said(struct role *r, const union wire_any *m) {

@@ -296,7 +296,10 @@ static void probe_answered(struct prober *p, bool yes) {
     if (yes && s->state == SVC_STARTING) {
         svc_event(s, EV_PROBE_OK);
     } else if (!yes && s->state == SVC_STARTING) {
+        if (strncmp(s->reason, p->reason, sizeof s->reason - 1) == 0)
+            return;
         (void)snprintf(s->reason, sizeof s->reason, "%.199s", p->reason);
+        s->sup->noted(s->sup, s);
     } else if (!yes && s->state == SVC_READY && p->failures >= s->conf->alive_threshold) {
         (void)snprintf(s->reason, sizeof s->reason, "not alive: %.180s", p->reason);
         s->found_dead = true;

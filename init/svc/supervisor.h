@@ -56,6 +56,7 @@ struct supervisor {
     uint32_t random;             /* jitter */
     bool dirty;
     void (*changed)(struct supervisor *sup, struct svc *s, enum svc_state was);
+    void (*noted)(struct supervisor *sup, struct svc *s); /* its reason is another */
 };
 
 /* `svcs[i]` belongs to confs[i] of the plan; the caller has zeroed them and set conf, kind,

@@ -46,11 +46,11 @@ static pid_t linux_spawn(struct sys *s, const struct spawn_req *r, int *exec_fd,
 
 static int by_value(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
 
-/* Close every fd from 3 up that is not in the (short) list. */
+/* Close every fd from 3 up that is not in the list. This is the child: it may allocate. */
 static void keep_only(const int *keep, size_t n) {
-    int sorted[16];
-    if (n > sizeof sorted / sizeof sorted[0])
-        return;
+    AUTO_FREE int *sorted = calloc(n + 1, sizeof *sorted);
+    if (!sorted)
+        _exit(1);
     for (size_t i = 0; i < n; i++)
         sorted[i] = keep[i];
     qsort(sorted, n, sizeof sorted[0], by_value);
@@ -87,8 +87,7 @@ static pid_t linux_fork(struct sys *s, const struct fork_req *r, struct err *e) 
     if (r->own_group)
         (void)setpgid(0, 0);
     title_set(r->title);
-    if (!r->keep_all)
-        keep_only(r->keep, r->nkeep);
+    keep_only(r->keep, r->nkeep);
     _exit(r->run(r->arg));
 }
 

@@ -30,7 +30,7 @@ const char *spawn_step_text(int step) {
 }
 
 static _Noreturn void child_fail(int report, enum spawn_step step, int code) {
-    struct exec_failure f = { .step = step, .code = code };
+    struct exec_failure f = { .step = (int32_t)step, .code = code };
     if (report >= 0)
         (void)!write(report, &f, sizeof f); /* below PIPE_BUF, so atomic */
     _exit(step == STEP_EXEC && code != ENOENT ? 126 : 127);

@@ -87,7 +87,7 @@ struct fork_req {
     void *arg;
     const int *keep; /* fds that stay open besides 0, 1, 2 */
     size_t nkeep;
-    bool keep_all;  /* keep every fd instead */
+
     bool own_group; /* so that it and what it starts can be killed together */
 };
 

@@ -40,6 +40,7 @@ METRICS = [
     Metric("crowd-cpu-15000", "CPU time of init per death, 15 000 children live", "us", 1e3, LOOP,
            True),
     Metric("pss", "idle memory of all processes (PSS)", "KiB", 1024),
+    Metric("anonymous", "of that, not pages of the binary", "KiB", 1024, "", False),
     Metric("switches", "context switches in 10 s at rest", "", 1),
     Metric("processes", "processes at rest", "", 1, "", False),
 ]

@@ -226,7 +226,9 @@ class Lab:
         stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
         self.run_dir = tempfile.mkdtemp(prefix="pn.", dir="/tmp")
         stack.callback(shutil.rmtree, self.run_dir, ignore_errors=True)
-        self.cgroup = "/" + os.path.basename(self.run_dir)
+        self.lock.write(self.run_dir)
+        self.lock.flush()
+        self.cgroup = os.path.basename(self.run_dir)
         stack.callback(remove_cgroups, self.cgroup, os.path.isdir("/sys/fs/cgroup/docker") or
                        os.path.isdir("/sys/fs/cgroup/memory/docker"))
         self.socket = self.run_dir + "/docker.sock"
@@ -248,7 +250,7 @@ class Lab:
                 sys.executable, os.path.join(HERE, "outer.py"), *self.only_v2, "dockerd",
                 "--host=unix://" + self.socket, "--data-root=" + self.dir + "/data",
                 "--exec-root=" + self.run_dir + "/exec", "--pidfile=" + self.run_dir + "/pid",
-                "--cgroup-parent=" + self.cgroup, "--init-path=" + self.init,
+                "--cgroup-parent=/" + self.cgroup, "--init-path=" + self.init,
                 "--config-file=" + self.dir + "/daemon.json"]
         with open(self.dir + "/daemon.json", "w") as config:
             config.write("{}\n")
@@ -440,9 +442,13 @@ def sweep(base):
         try:
             with open(os.path.join(path, "lock")) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                run_dir = lock.read()
         except OSError:
             continue
         shutil.rmtree(path, ignore_errors=True)
+        if re.fullmatch(r"/tmp/pn\.\w+", run_dir):
+            shutil.rmtree(run_dir, ignore_errors=True)
+            remove_cgroups(os.path.basename(run_dir), True)
 
 
 def remove_cgroups(parent, docker_was_there):
@@ -450,7 +456,7 @@ def remove_cgroups(parent, docker_was_there):
     `docker` that inner ones make where the host's tree is mounted in the box."""
     root = "/sys/fs/cgroup"
     tops = [root] + [os.path.join(root, name) for name in os.listdir(root)]
-    names = [parent.strip("/")] + ([] if docker_was_there else ["docker"])
+    names = [parent] + ([] if docker_was_there else ["docker"])
     for path in (os.path.join(top, name) for top in tops for name in names):
         if os.path.islink(os.path.dirname(path)):
             continue

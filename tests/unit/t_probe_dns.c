@@ -231,6 +231,7 @@ static void timeouts(void) {
        (long long)span_to_ms(a.took));
     uint16_t closed = 0;
     AUTO_FD int fd = bound_tcp(&closed);
+    OK(fd >= 0, "a port that nobody listens on");
     char text[64];
     (void)snprintf(text, sizeof text, "dns:a@127.0.0.1:%u", closed);
     a = ask_probe(text, span_s(5));
@@ -272,7 +273,7 @@ static int own_world(const char *resolv) {
     AUTO_FD int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     AUTO_FD int fd = mkstemp(path);
     int rc = 0;
-    if (ioctl(s, SIOCSIFFLAGS, &r) < 0 || !write_file(path, resolv))
+    if (fd < 0 || ioctl(s, SIOCSIFFLAGS, &r) < 0 || !write_file(path, resolv))
         rc = 2;
     else if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
              mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL) < 0)

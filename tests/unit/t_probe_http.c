@@ -215,6 +215,7 @@ static void over_unix(void) {
 static void refused(void) {
     uint16_t closed = 0;
     AUTO_FD int fd = bound_tcp(&closed);
+    OK(fd >= 0, "a port that nobody listens on");
     char text[64];
     (void)snprintf(text, sizeof text, "http://127.0.0.1:%u/", closed);
     struct asked a = ask_probe(text, span_s(5));
