@@ -4,8 +4,8 @@
 #define CHANNEL_MIRROR_H
 
 #include "base/str.h"
-#include "boot/timeline.h"
 #include "svc/plan.h"
+#include "svc/timeline.h"
 #include "svc/wire.h"
 
 struct mirror {

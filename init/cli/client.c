@@ -11,7 +11,7 @@
 
 #include "base/own.h"
 #include "base/str.h"
-#include "boot/rundir.h"
+#include "conf/rundir.h"
 
 static int socket_path(char *out, size_t cap, struct err *e) {
     const char *host = getenv("PINNACE_HOST");

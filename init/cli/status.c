@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include "base/str.h"
-#include "boot/rundir.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/json.h"
+#include "conf/rundir.h"
 
 enum { ANSWER_S = 10 };
 

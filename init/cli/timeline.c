@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "boot/timeline.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/json.h"
+#include "svc/timeline.h"
 
 enum { MAX_BARS = MAX_MARKS, COLUMNS = 48, ANSWER_S = 10 };
 

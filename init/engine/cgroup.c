@@ -133,8 +133,8 @@ static int empty_and_enable(const char *root, struct cgroup_report *r, struct er
         }
     }
     if (rc == -EBUSY)
-        return err_set(e, EBUSY, "%d processes stay in %s after %d rounds (pids %s)", r->left, root,
-                       r->rounds, r->left_pids);
+        return err_set(e, EBUSY, "after %d rounds %s still has %d of its processes (pids %s)",
+                       r->rounds, root, r->left, r->left_pids);
     return rc < 0 ? err_sys(e, -rc, "enable controllers in %s", root) : 0;
 }
 

@@ -273,7 +273,7 @@ static void plan_iptables(struct planner *p) {
              "--network=host only",
              obstacle);
     if (!obstacle && users == 0 && mode != ENGINE_IPTABLES_OFF)
-        find(p, LOG_WARN, "iptables is set to false, though NAT is possible here");
+        find(p, LOG_INFO, "iptables is set to false, though NAT is possible here");
     bool off = mode == ENGINE_IPTABLES_OFF || (mode == ENGINE_IPTABLES_AUTO && obstacle);
     if (!off || users == 1)
         return;

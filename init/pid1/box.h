@@ -11,13 +11,13 @@
 
 #include <sys/signalfd.h>
 
-#include "boot/rundir.h"
-#include "boot/timeline.h"
 #include "channel/role.h"
+#include "conf/rundir.h"
 #include "engine/prepare.h"
 #include "logs/role.h"
 #include "pid1/role.h"
 #include "svc/supervisor.h"
+#include "svc/timeline.h"
 
 /* The status that box_run() returns when it is not CMD's: see pinnace(8), EXIT STATUS. */
 enum { EXIT_BOOT_TIMEOUT = 124, EXIT_CANNOT_START = 125 };

@@ -150,6 +150,7 @@ static const struct row rows[] = {
     { "not dockerd, no file", no_rights, "sh -c start", "--x", NULL, "sh -c start --x", "", "--iptables=false cannot be set", .socket = SOCK, .mode = ENGINE_JSON_OFF },
     { "the script, building", NULL, "dockerd-entrypoint.sh", NULL, NULL, "dockerd-entrypoint.sh", "", "", .socket = SOCK },
     { "the script, building without TLS", no_certdir, "dockerd-entrypoint.sh", NULL, NULL, "dockerd-entrypoint.sh --tls=false", "", "plain TCP", .socket = SOCK },
+    { "the script, building, and TCP", NULL, "dockerd-entrypoint.sh -H tcp://:1", NULL, NULL, "dockerd-entrypoint.sh -H tcp://:1", "", "", .socket = SOCK },
     { "the script for another program", no_rights, "dockerd-entrypoint.sh sh", NULL, NULL, "dockerd-entrypoint.sh sh", NAT, "NAT", .socket = SOCK },
     { "rootless script", rootless, NULL, NULL, NULL, SCRIPT, "", "", .socket = "/run/user/1000/docker.sock" },
     { "rootless, no rights outside", rootless_denied, NULL, NULL, NULL, SCRIPT, "", "", .socket = "/run/u/docker.sock" },

@@ -1,4 +1,4 @@
-#include "boot/timeline.h"
+#include "svc/timeline.h"
 
 void timeline_add(struct timeline *t, instant at, int unit, enum mark_kind kind) {
     if (t->n == MAX_MARKS)

@@ -1,6 +1,6 @@
 /* rundir.h — the directory of the socket, the ready file and the logs. */
-#ifndef BOOT_RUNDIR_H
-#define BOOT_RUNDIR_H
+#ifndef CONF_RUNDIR_H
+#define CONF_RUNDIR_H
 
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
 /* timeline.h — what happened when, from the first instruction on. Bounded: marks past
  * MAX_MARKS are counted, not kept. */
-#ifndef BOOT_TIMELINE_H
-#define BOOT_TIMELINE_H
+#ifndef SVC_TIMELINE_H
+#define SVC_TIMELINE_H
 
 #include "base/limits.h"
 #include "base/time.h"

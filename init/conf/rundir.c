@@ -1,4 +1,4 @@
-#include "boot/rundir.h"
+#include "conf/rundir.h"
 
 #include <errno.h>
 #include <stdio.h>
