@@ -415,12 +415,22 @@ void conf_help(void (*emit)(void *arg, const char *line), void *arg) {
     }
 }
 
+/* mdoc(7) wants every sentence on a line of its own. */
+static void emit_sentences(const char *text, void (*emit)(void *arg, const char *line), void *arg) {
+    char line[512];
+    for (const char *dot; (dot = strstr(text, ". ")); text = dot + 2) {
+        (void)snprintf(line, sizeof line, "%.*s", (int)(dot + 1 - text), text);
+        emit(arg, line);
+    }
+    emit(arg, text);
+}
+
 static void mdoc_option(const struct option *o, void (*emit)(void *arg, const char *line),
                         void *arg) {
     char line[1024];
     (void)snprintf(line, sizeof line, ".It Cm %s Li = Ar %s", o->key, o->allowed);
     emit(arg, line);
-    emit(arg, o->help);
+    emit_sentences(o->help, emit, arg);
     if (!o->preset)
         emit(arg, "Required.");
     else if (o->preset[0]) {
@@ -432,9 +442,11 @@ static void mdoc_option(const struct option *o, void (*emit)(void *arg, const ch
 void conf_mdoc(void (*emit)(void *arg, const char *line), void *arg) {
     char line[256];
     for (size_t i = 0; i < NSECTIONS; i++) {
-        (void)snprintf(line, sizeof line, ".Ss [%s%s]\n%s\n.Bl -tag -width Ds", sections[i].name,
-                       i == SECTION_SERVICE ? " NAME" : "", sections[i].help);
+        (void)snprintf(line, sizeof line, ".Ss [%s%s]", sections[i].name,
+                       i == SECTION_SERVICE ? " NAME" : "");
         emit(arg, line);
+        emit_sentences(sections[i].help, emit, arg);
+        emit(arg, ".Bl -tag -width Ds");
         for (size_t k = 0; k < sections[i].n; k++)
             mdoc_option(&sections[i].options[k], emit, arg);
         emit(arg, ".El");

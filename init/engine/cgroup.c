@@ -132,6 +132,9 @@ static int empty_and_enable(const char *root, struct cgroup_report *r, struct er
             pause = 2 * pause < BACKOFF_MAX_MS ? 2 * pause : BACKOFF_MAX_MS;
         }
     }
+    if (rc == -EBUSY && r->left == 0)
+        return err_set(e, EBUSY, "new processes keep joining %s, even after %d rounds", root,
+                       r->rounds);
     if (rc == -EBUSY)
         return err_set(e, EBUSY, "after %d rounds %s still has %d of its processes (pids %s)",
                        r->rounds, root, r->left, r->left_pids);

@@ -6,12 +6,12 @@ Peers come twice: as packaged by the distribution, and built from its source pac
 same musl, compiler and flags as pinnace, which is the fair comparison.
 """
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,10 +92,22 @@ def build_dumb_init(source, output):
 SOURCE_BUILDS = {"tini": build_tini, "catatonit": build_catatonit, "dumb-init": build_dumb_init}
 
 
+def locked_archives():
+    """(sha256, path in the cache) of each line of peers.lock."""
+    lines = (HERE / "peers.lock").read_text().splitlines()
+    words = [line.split() for line in lines if line and not line.startswith("#")]
+    return [(sha, BUILD / "dl" / Path(pool).name) for sha, pool in words]
+
+
+def is_cached(sha, archive):
+    return archive.exists() and hashlib.sha256(archive.read_bytes()).hexdigest() == sha
+
+
 def fetch_sources():
     """Empty, or why the peers' sources are not to be had."""
-    environment = dict(os.environ, BUILD=str(BUILD),
-                       DEPS_LOCK=str(HERE / "peers.lock"))
+    if all(is_cached(*entry) for entry in locked_archives()):
+        return ""
+    environment = dict(os.environ, BUILD=str(BUILD), DEPS_LOCK=str(HERE / "peers.lock"))
     try:
         run("sh", TOP / "tools/deps.sh", "fetch", env=environment, stderr=subprocess.PIPE)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
@@ -106,14 +118,13 @@ def fetch_sources():
 
 def build_from_source(name):
     """(program, "") or (None, reason)."""
-    archives = list((BUILD / "dl").glob(f"{name}_*.orig.tar.*"))
+    archive, = [path for _, path in locked_archives() if path.name.startswith(f"{name}_")]
     source = OUT / "src" / name
     shutil.rmtree(source, ignore_errors=True)
-    with tarfile.open(archives[0]) as archive:
-        top = archive.getnames()[0].split("/")[0]
-        archive.extractall(source, filter="data")
+    source.mkdir(parents=True)
     try:
-        return SOURCE_BUILDS[name](source / top, OUT / "peers" / name), ""
+        run("tar", "-xf", archive, "-C", source, "--strip-components=1", "--no-same-owner")
+        return SOURCE_BUILDS[name](source, OUT / "peers" / name), ""
     except (subprocess.CalledProcessError, OSError) as error:
         print(f"bench: {name}: {error}", file=sys.stderr)
         return None, "does not build"

@@ -10,8 +10,8 @@ read them for the box to go on.
 
 import json
 import os
-import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -29,9 +29,16 @@ def words(*argv):
     return " ".join("'" + w.replace("'", "'\\''") + "'" if w else "''" for w in argv)
 
 
-def python(text, *args):
-    """A Python program as a value in the configuration: one line each, no quotes of one kind."""
-    return words(*PYTHON, "exec(" + repr(text) + ")", *args)
+def program(t, text):
+    """The argv of a Python program with this text."""
+    program.made += 1
+    path = os.path.join(t.dir, f"program{program.made}.py")
+    with open(path, "w") as f:
+        f.write(text)
+    return [sys.executable, "-I", "-S", path]
+
+
+program.made = 0
 
 
 def read(path):
@@ -72,7 +79,7 @@ class Box:
         with open(self.out_path, "w") as out, open(self.err_path, "w") as err:
             kw.setdefault("stdout", out)
             kw.setdefault("stderr", err)
-            kw.setdefault("stdin", -3)  # DEVNULL
+            kw.setdefault("stdin", subprocess.DEVNULL)
             self.began = time.monotonic()
             self.p = start(argv, env=self.env, **kw)
         self._init = None
@@ -199,7 +206,7 @@ class Box:
             return None
         return self.p.returncode if self.p.returncode >= 0 else 128 - self.p.returncode
 
-    def end(self, sig=signal.SIGTERM, seconds=15):
+    def end(self, sig=15, seconds=15):
         """Ask it to end; (status, seconds that took)."""
         began = time.monotonic()
         self.signal(sig)
