@@ -19,7 +19,7 @@
 #include "sys/tree.h"
 
 enum {
-    HURRY_S = 1,     /* what a second TERM leaves of the grace */
+    HURRY_S = 1,     /* what a second TERM leaves of the grace, at most */
     LAST_CALL_S = 2, /* for the roles to write out what they hold, and for KILL to work */
 };
 
@@ -54,7 +54,8 @@ void drain_hurry(struct box *b) {
     if (timer_armed(&b->drain_delay)) {
         timer_stop(&b->drain_delay);
         begin_stops(b);
-    } else if (timer_armed(&b->grace_over)) {
+    } else if (timer_armed(&b->grace_over) &&
+               instant_before(instant_add(b->loop.now, span_s(HURRY_S)), b->grace_over.at)) {
         log_info(NULL, "asked again to end: %d s left", HURRY_S);
         timer_arm(&b->loop, &b->grace_over, span_s(HURRY_S));
     }

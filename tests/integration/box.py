@@ -72,8 +72,9 @@ class Box:
         os.mkdir(self.dir)
         with open(self.config, "w") as f:
             f.write(f"[pinnace]\nrun-dir = {self.run_dir}\n[engine]\nenabled = no\n{ini}\n")
-        argv = [t.pinnace, "--", *cmd] if pid1 else [*SHELL, t.pinnace, "run", "--", *cmd]
-        argv = ["unshare", "-p", "-f", "--mount-proc", "--kill-child", *flags, "--", *wrap, *argv]
+        argv = [*wrap, t.pinnace, *([] if pid1 else ["run"]), "--", *cmd]
+        argv = ["unshare", "-p", "-f", "--mount-proc", "--kill-child", *flags, "--",
+                *([] if pid1 else SHELL), *argv]
         self.env = {**os.environ, "PINNACE_CONFIG": self.config, **(env or {})}
         self.out_path, self.err_path = f"{self.dir}/out", f"{self.dir}/err"
         with open(self.out_path, "w") as out, open(self.err_path, "w") as err:
@@ -93,7 +94,7 @@ class Box:
             kids = children(self.p.pid)
             if kids and not self.pid1:
                 kids = children(kids[0])
-            return kids[0] if kids and self.pinnace in command_line(kids[0]) else None
+            return kids[0] if kids and command_line(kids[0]).startswith(self.pinnace) else None
         if not self._init:
             self._init = wait_for(find)
         return self._init
