@@ -11,7 +11,6 @@
 .SECONDARY:
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 
-VERSION ?= 0.1.0
 NATIVE  := $(shell uname -m)
 ARCH    ?= $(NATIVE)
 PREFIX  ?= /usr/local
@@ -49,7 +48,7 @@ INTEG := $(sort $(shell grep -l '^$(HASH)!' tests/integration/*.py 2>/dev/null))
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wimplicit-fallthrough \
 	$(if $(DEV),-Werror)
-BASE := -std=gnu17 -D_GNU_SOURCE -DPINNACE_VERSION='"$(VERSION)"' -Iinit -I. -g \
+BASE := -std=gnu17 -D_GNU_SOURCE -Iinit -I. -g \
 	-ffile-prefix-map=$(CURDIR)=.
 SMALL := -Os -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
 	-fstack-protector-strong -ftrivial-auto-var-init=zero
@@ -190,7 +189,7 @@ integration: $(BIN) ## The real program, from outside
 	$(Q)tests/tally $(RUN_INTEG)
 engine: $(BIN) ## The real program under and around a real Docker engine; root
 	$(Q)tests/tally $(RUN_ENGINE)
-lint: $(call objects,$(RELEASE),$(SRC)) ## Layers, writable globals, format, scripts, manuals; TIDY=1: clang-tidy
+lint: $(BIN) ## Layers, writable globals, format, scripts, manuals; TIDY=1: clang-tidy
 	$(Q)$(if $(TIDY),TIDY=1) tests/tally $(RUN_LINT)
 test: $(BIN) $(UNIT_BIN) $(SIM_BIN) ## Everything above, in one tally; sets the machine up first
 	$(Q)tests/tally $(RUN_LINT) $(RUN_BINARY) $(RUN_UNIT) $(RUN_SIM) \
@@ -216,7 +215,8 @@ format: ## Lay out all C as .clang-format says
 compdb: ## build/compile_commands.json, for clangd and clang-tidy
 	$(Q)tools/compdb clang --target=$(ARCH)-linux-musl --sysroot=$(SYSROOT) $(BASE) $(WARN) -- \
 		$(SRC) $(SIM) $(UNIT:%=tests/unit/%.c) >build/compile_commands.json
-man: ## The manual pages as text, in build/man
+man: $(BIN) ## The manual pages: options from the tables; as text, in build/man
+	$(Q)tools/man-options $(BIN)
 	@mkdir -p build/man
 	$(Q)for m in $(MAN); do mandoc -T utf8 $$m | col -b >build/man/$${m##*/}.txt || exit 1; done
 install: $(BIN) ## Copy program and manual pages below DESTDIR and PREFIX

@@ -173,11 +173,16 @@ static int explain(struct run *r, int status, bool late, struct err *e) {
     return 0;
 }
 
+static bool leads_group_it_can_leave(void) {
+    pid_t self = getpid(), session = getsid(0);
+    return getpgrp() == self && session != self && getsid(getppid()) == session;
+}
+
 static int run_all(struct run *r, instant deadline, struct err *e) {
     r->signals = signals_open(SIGNAL_BIT(SIGCHLD));
     if (r->signals < 0)
         return err_sys(e, -r->signals, "signalfd for %s", r->words[0]);
-    if (getpgrp() == getpid())
+    if (leads_group_it_can_leave())
         r->group = getpid();
     int rc = run_start(r, e);
     if (rc < 0)

@@ -280,7 +280,7 @@ static int realtime_number(const char *name) {
 }
 
 int signal_number(const char *name) {
-    unsigned number;
+    unsigned number = 0;
     if (parse_uint(name, 1, RTMAX, &number, NULL) == 0)
         return (int)number;
     if (strncasecmp(name, "SIG", 3) == 0)

@@ -43,7 +43,7 @@ static int client_connect(const char *path, struct err *e) {
     struct sockaddr_un to = { .sun_family = AF_UNIX };
     if (strlen(path) >= sizeof to.sun_path)
         return err_set(e, ENAMETOOLONG, "%s is too long for a socket", path);
-    strcpy(to.sun_path, path);
+    memcpy(to.sun_path, path, strlen(path) + 1);
     AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0)
         return err_sys(e, errno, "ask pinnace at %s", path);
@@ -76,7 +76,10 @@ static int receive_all(int fd, instant deadline, struct answer *out, struct err 
 
 static int split_answer(struct answer *a, struct err *e) {
     char *end = strstr(a->bytes, "\r\n\r\n");
-    if (!end || sscanf(a->bytes, "HTTP/1.1 %d", &a->status) != 1)
+    static const char version[] = "HTTP/1.1 ";
+    bool known = end && has_prefix(a->bytes, version);
+    a->status = known ? (int)strtol(a->bytes + strlen(version), NULL, 10) : 0;
+    if (a->status < 100)
         return err_set(e, EPROTO, "pinnace's answer is cut off");
     a->body = end + 4;
     a->len -= (size_t)(a->body - a->bytes);

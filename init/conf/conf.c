@@ -284,9 +284,9 @@ static int target_from_env(struct conf *c, const char *var, struct target *t, in
     if (has_prefix(var, "SERVICE_"))
         return service_from_env(c, var + strlen("SERVICE_"), t, option, e);
     for (int i = 0; i < SECTION_SERVICE; i++) {
-        char prefix[32];
-        env_name(prefix, sizeof prefix - 1, sections[i].name);
-        strcat(prefix, "_");
+        char section[24], prefix[32];
+        env_name(section, sizeof section, sections[i].name);
+        (void)snprintf(prefix, sizeof prefix, "%s_", section);
         const char *rest = has_prefix(var, prefix) ? var + strlen(prefix)
                            : i == SECTION_PINNACE  ? var
                                                    : NULL;
@@ -308,8 +308,8 @@ static int add_variable(struct conf *c, const char *assignment, struct err *e) {
     const char *rest = var + strlen("PINNACE_");
     if (strcmp(rest, "CONFIG") == 0 || strcmp(rest, "HOST") == 0 || strcmp(rest, "TOKEN") == 0)
         return 0; /* where the config is, and what the client verbs read */
-    struct target t;
-    int option;
+    struct target t = { 0 };
+    int option = -1;
     int rc = target_from_env(c, rest, &t, &option, e);
     if (rc == -ENOENT) {
         log_warn(NULL, "environment variable %.*s names no option and is ignored", (int)n,

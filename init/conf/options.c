@@ -49,7 +49,7 @@ static int opt_env(const struct option *o, const char *text, void *field, struct
     int rc = opt_words(o, text, &words, e);
     if (rc < 0)
         return rc;
-    for (char **w = words; *w; w++)
+    for (char **w = words; w && *w; w++)
         if ((*w)[0] == '=' || !strchr(*w, '='))
             return err_set(e, EINVAL, "'%.80s' is not NAME=value", *w);
     mem_release(field);
@@ -216,7 +216,7 @@ static int opt_limits(const struct option *o, const char *text, void *field, str
     AUTO_FREE char **words = NULL;
     int rc = opt_words(o, text, &words, e);
     struct limits l = { .n = 0 };
-    for (size_t i = 0; rc == 0 && words[i]; i++) {
+    for (size_t i = 0; rc == 0 && words && words[i]; i++) {
         if (l.n == MAX_RLIMITS)
             return err_set(e, E2BIG, "more than %d limits", MAX_RLIMITS);
         rc = parse_limit(words[i], &l.item[l.n++], e);
@@ -249,7 +249,7 @@ static int opt_signal_map(const struct option *o, const char *text, void *field,
     struct signal_map m;
     for (int i = 0; i <= 64; i++)
         m.to[i] = (uint8_t)i;
-    for (char **w = words; *w; w++) {
+    for (char **w = words; w && *w; w++) {
         char *colon = strchr(*w, ':');
         if (colon)
             *colon++ = '\0';
@@ -268,7 +268,7 @@ static int opt_statuses(const struct option *o, const char *text, void *field, s
     AUTO_FREE char **words = NULL;
     int rc = opt_words(o, text, &words, e);
     struct status_set set = { 0 };
-    for (char **w = words; rc == 0 && *w; w++) {
+    for (char **w = words; rc == 0 && w && *w; w++) {
         unsigned v = 0;
         rc = parse_uint(*w, 0, 255, &v, e);
         set.bits[v / 64] |= UINT64_C(1) << v % 64;

@@ -19,7 +19,7 @@ static int bind_unix(const char *path, int type, mode_t mode, struct err *e) {
     struct sockaddr_un to = { .sun_family = AF_UNIX };
     if (strlen(path) >= sizeof to.sun_path)
         return err_set(e, ENAMETOOLONG, "%s is too long for a socket", path);
-    strcpy(to.sun_path, path);
+    memcpy(to.sun_path, path, strlen(path) + 1);
     AUTO_FD int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     (void)unlink(path);
     if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof to) < 0 || chmod(path, mode) < 0)

@@ -69,8 +69,8 @@ static bool send_unit(struct box *b, size_t i) {
     struct wire_unit u = {
         .head = WIRE_HEAD(WIRE_UNIT, struct wire_unit),
         .index = (int)i,
-        .kind = s->kind,
-        .state = s->state,
+        .kind = (int)s->kind,
+        .state = (int)s->state,
         .pid = s->child.pid,
         .ended = s->ended || s->exec_failure.code,
         .exit_status = svc_exit_status(s),
@@ -95,7 +95,7 @@ static bool send_box(struct box *b) {
     struct wire_box w = {
         .head = WIRE_HEAD(WIRE_BOX, struct wire_box),
         .seq = b->seq,
-        .phase = b->phase,
+        .phase = (int)b->phase,
         .pid = (int)getpid(),
         .nunits = (int)b->nunits,
         .ready = b->ready,

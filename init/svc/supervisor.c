@@ -252,7 +252,8 @@ static void act(struct svc *s, unsigned acts) {
         prober_stop(&s->prober);
     if (acts & ACT_TERM)
         stop_politely(s);
-    if (acts & ACT_KILL)
+    /* What a CMD that has ended leaves behind is asked to end with all others, in the drain. */
+    if ((acts & ACT_KILL) && (s->kind != SVC_KIND_MAIN || s->state == SVC_STOPPING))
         kill_all(s);
     if (acts & ACT_DELAY)
         timer_arm(s->sup->loop, &s->timer, svc_backoff(s->conf, s->failures, next_random(s->sup)));
@@ -384,18 +385,16 @@ static void settle_one(struct supervisor *sup, size_t i) {
     struct svc *s = &sup->svcs[i];
     const struct svc *bad = s->want_up ? failed_requirement(sup, i) : NULL;
     bool idle = s->state == SVC_DOWN;
-    bool active = svc_state_runs(s->state) || s->state == SVC_BACKOFF;
+    bool active = s->state == SVC_STARTING || s->state == SVC_READY || s->state == SVC_BACKOFF;
     if (bad && s->state != SVC_FAILED)
         (void)snprintf(s->reason, sizeof s->reason, "requires %s, which has failed",
                        bad->conf->name);
     if (bad && idle)
         svc_event(s, EV_EXIT_FINAL);
-    else if (bad && active && s->state != SVC_STOPPING)
+    else if (active && (bad || (!s->want_up && may_stop(sup, i))))
         svc_event(s, EV_WANT_DOWN);
     else if (s->want_up && idle && may_start(sup, i))
         svc_event(s, EV_WANT_UP);
-    else if (!s->want_up && active && s->state != SVC_STOPPING && may_stop(sup, i))
-        svc_event(s, EV_WANT_DOWN);
 }
 
 /* Ends: each pass that changes something moves a unit forward in its life, and a unit that

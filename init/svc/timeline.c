@@ -4,7 +4,7 @@ void timeline_add(struct timeline *t, instant at, int unit, enum mark_kind kind)
     if (t->n == MAX_MARKS)
         t->lost++;
     else
-        t->marks[t->n++] = (struct mark){ at, unit, kind };
+        t->marks[t->n++] = (struct mark){ at, unit, (int)kind };
 }
 
 const char *mark_text(int kind) {

@@ -138,7 +138,7 @@ static void set_user(const struct spawn_req *r, int report) {
 /* sd_listen_fds(3) compares LISTEN_PID with getpid(): what was ours is now the child's. */
 static void pass_listen_pid(pid_t parent) {
     const char *given = getenv("LISTEN_PID");
-    if (!given || atol(given) != (long)parent)
+    if (!given || strtol(given, NULL, 10) != (long)parent)
         return;
     char mine[16];
     (void)snprintf(mine, sizeof mine, "%d", (int)getpid());

@@ -35,8 +35,8 @@ static pid_t parent_of(pid_t pid) {
         return 0;
     text[n] = '\0';
     const char *end = strrchr(text, ')');
-    int parent;
-    return end && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : 0;
+    /* ") S 123 ..." */
+    return end && strlen(end) > 4 ? (pid_t)strtol(end + 4, NULL, 10) : 0;
 }
 
 static int take_picture(struct tree *t) {
