@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,57 +11,9 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "compat/plain.h"
+#include "sys/exec.h"
 
 extern char **environ;
-
-/* What execvp(3) of most libcs does and musl's does not: a file that the kernel does not
- * know is a script for sh. argv[-1] is the slot before the program's name, which held a
- * word of our own command line. */
-static void exec_file(const char *file, char **argv) {
-    (void)execve(file, argv, environ);
-    if (errno != ENOEXEC)
-        return;
-    char shell[] = "/bin/sh";
-    char *name = argv[0];
-    char path[PATH_MAX];
-    (void)snprintf(path, sizeof path, "%s", file);
-    argv[0] = path;
-    argv[-1] = shell;
-    (void)execve(shell, argv - 1, environ);
-    argv[0] = name;
-}
-
-/* May the search go on behind this directory? */
-static bool try_next(int code) {
-    return code == ENOENT || code == EACCES || code == ENOTDIR || code == ESTALE ||
-           code == ENODEV || code == ETIMEDOUT;
-}
-
-/* Returns the errno of the failure; EACCES anywhere on PATH outlives a later ENOENT. */
-static int exec_program(char **argv) {
-    const char *name = argv[0];
-    if (strchr(name, '/') || !*name) {
-        exec_file(name, argv);
-        return errno;
-    }
-    const char *dir = getenv("PATH");
-    bool denied = false;
-    for (const char *end; (dir = dir ? dir : "/usr/local/bin:/bin:/usr/bin"); dir = end + 1) {
-        end = strchrnul(dir, ':');
-        char file[PATH_MAX];
-        int n = snprintf(file, sizeof file, "%.*s%s%s", (int)(end - dir), dir, end > dir ? "/" : "",
-                         name);
-        errno = ENAMETOOLONG;
-        if (n < (int)sizeof file)
-            exec_file(file, argv);
-        if (!try_next(errno))
-            return errno;
-        denied |= errno == EACCES;
-        if (!*end)
-            break;
-    }
-    return denied ? EACCES : ENOENT;
-}
 
 /* Give the terminal to our new group, if it was our parent's to give: a job in the
  * background must not take it from the shell's foreground. TTOU is blocked here, so the
@@ -93,7 +44,7 @@ static void join_session(const struct plain_opts *o) {
 static void take_listen_pid(char *entry, size_t cap, pid_t parent) {
     static const char key[] = "LISTEN_PID=";
     for (char **e = environ; e && *e; e++)
-        if (has_prefix(*e, key) && atol(*e + sizeof key - 1) == parent) {
+        if (has_prefix(*e, key) && strtol(*e + sizeof key - 1, NULL, 10) == parent) {
             (void)snprintf(entry, cap, "%s%d", key, (int)getpid());
             *e = entry;
         }
@@ -114,7 +65,7 @@ static _Noreturn void become_program(const struct plain_opts *o, const struct pl
     if (how->sigchld_ignored)
         (void)signal(SIGCHLD, SIG_IGN);
     (void)signals_block(how->mask);
-    int why = exec_program(o->argv);
+    int why = exec_program((const char *const *)o->argv);
     if (o->tell)
         o->tell(o, PLAIN_EXEC_FAILED, why, 0);
     _exit(exec_code(&o->exec_codes, why));

@@ -49,7 +49,7 @@ struct plain_exec_codes {
 };
 
 struct plain_opts {
-    /* The program; argv[0] is looked up on PATH and argv[-1] must be writable. NULL: only
+    /* The program; argv[0] is looked up on PATH. NULL: only
      * reap, until a signal of `ends` comes (then the status is 0). */
     char **argv;
     uint64_t fatal;                  /* left to the kernel: never blocked, never forwarded */

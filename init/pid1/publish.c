@@ -175,7 +175,7 @@ static void main_ended(struct box *b, struct svc *s) {
         code = 0;
     if (s->exec_failure.code)
         log_error(NULL, "%s", s->reason);
-    if (isatty(0))
+    if (tcgetpgrp(0) == s->last.pid)
         (void)tcsetpgrp(0, getpgrp()); /* take the terminal back, as it was given */
     int policy = b->conf->main.on_exit;
     if (policy == EXIT_SHUTDOWN || (policy == EXIT_SHUTDOWN_ON_FAILURE && code != 0) ||

@@ -14,6 +14,7 @@
 
 #include "base/own.h"
 #include "base/str.h"
+#include "sys/exec.h"
 #include "sys/signals.h"
 #include "sys/sys.h"
 
@@ -50,15 +51,15 @@ static void set_cgroup(const struct spawn_req *r, int report) {
         child_fail(report, STEP_CGROUP, errno);
 }
 
-/* SIGTTOU is blocked by our caller, so taking the foreground cannot stop us. */
+/* The terminal goes to the new group if it was ours to give: a job in the background must
+ * not take it from the shell. SIGTTOU is blocked by our caller, so this cannot stop us. */
 static void set_session(const struct spawn_req *r, int report) {
+    pid_t old_group = getpgrp();
     if (r->own_session && setsid() < 0)
         child_fail(report, STEP_SESSION, errno);
-    if (r->own_session && r->steal_tty && isatty(0))
-        (void)ioctl(0, TIOCSCTTY, 0);
     if (!r->own_session && r->own_group && setpgid(0, 0) < 0)
         child_fail(report, STEP_SESSION, errno);
-    if (r->foreground && isatty(0))
+    if (r->foreground && tcgetpgrp(0) == old_group)
         (void)tcsetpgrp(0, getpgrp());
 }
 
@@ -145,19 +146,6 @@ static void pass_listen_pid(pid_t parent) {
     (void)setenv("LISTEN_PID", mine, 1);
 }
 
-/* A script without "#!" is run by sh, as execvp(3) of every libc but musl does. */
-static void exec_as_script(const struct spawn_req *r) {
-    size_t n = 0;
-    while (r->argv[n])
-        n++;
-    const char **argv = calloc(n + 2, sizeof *argv);
-    if (!argv)
-        return;
-    argv[0] = "/bin/sh";
-    memcpy(argv + 1, r->argv, n * sizeof *argv);
-    (void)execve(argv[0], (char *const *)argv, environ);
-}
-
 _Noreturn void spawn_exec(const struct spawn_req *r, int report) {
     pid_t parent = getppid();
     environ = (char **)r->envp;
@@ -173,11 +161,5 @@ _Noreturn void spawn_exec(const struct spawn_req *r, int report) {
         (void)syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
     signals_dispositions(r->sigignore);
     (void)signals_block(r->sigmask);
-    (void)execvp(r->argv[0], (char *const *)r->argv);
-    int code = errno;
-    if (code == ENOEXEC) {
-        exec_as_script(r);
-        code = errno;
-    }
-    child_fail(report, STEP_EXEC, code);
+    child_fail(report, STEP_EXEC, exec_program(r->argv));
 }

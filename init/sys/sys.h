@@ -46,7 +46,6 @@ struct spawn_req {
     bool own_session; /* setsid; else own_group: setpgid */
     bool own_group;
     bool foreground;   /* hand the terminal on fd 0 to the new group */
-    bool steal_tty;    /* with own_session: make fd 0 the controlling terminal */
     bool only_stdio;   /* close every other fd; else keep those without close-on-exec */
     bool login_env;    /* with `user`: set HOME, USER, LOGNAME, SHELL for that user */
     int cgroup_fd;     /* cgroup v2 directory to join; -1: inherit */
