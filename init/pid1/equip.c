@@ -62,6 +62,8 @@ static int equip_unit(struct box *b, size_t i, struct err *e) {
     int rc = 0;
     if (ready && ready->kind == PROBE_NOTIFY)
         rc = make_notify(b, i, e);
+    else if (s->kind == SVC_KIND_ENGINE && b->has_run_dir)
+        (void)make_notify(b, i, NULL); /* dockerd says READY=1: a hint, not needed */
     if (rc == 0 && s->kind != SVC_KIND_MAIN) {
         rc = make_log_pipe(g, e);
         s->stdio[0] = b->null_fd;

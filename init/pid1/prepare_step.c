@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "engine/stop.h"
 #include "pid1/box.h"
 
 enum { PREPARE_LIMIT_S = 30 };
@@ -69,6 +70,23 @@ static void aim_probe(struct box *b) {
         (void)snprintf(ready->arg, sizeof ready->arg, "%s", b->prepared.socket);
 }
 
+/* In a fork. Leaves the engine itself three seconds of its time, or a third of a short one. */
+static int stop_containers(void *arg) {
+    const struct svc *s = arg;
+    const struct box *b = CONTAINER_OF(s->sup, struct box, sup);
+    span all = instant_since(s->timer.at, b->loop.now);
+    span rest = all.ns > span_s(9).ns ? span_s(3) : (span){ all.ns / 3 };
+    int64_t patience = all.ns - rest.ns - span_s(1).ns;
+    struct err e = { 0 };
+    int n = engine_stop_containers(b->prepared.socket, (span){ patience > 0 ? patience : 0 },
+                                   instant_add(b->loop.now, (span){ all.ns - rest.ns }), &e);
+    if (n < 0)
+        log_warn("engine", "its containers are left to it to stop: %s", e.text);
+    else if (n > 0)
+        log_info("engine", "stopped %d container%s", n, n == 1 ? "" : "s");
+    return n < 0;
+}
+
 static void boot(struct box *b) {
     b->phase = PHASE_BOOT;
     if (b->prepared.cgroup_leaf)
@@ -88,6 +106,8 @@ static void prepare_done(struct box *b, const char *problem) {
         supervisor_fail(engine, problem);
     else
         engine->argv = b->engine_argv;
+    if (b->prepared.socket[0])
+        engine->before_stop = stop_containers;
     boot(b);
 }
 

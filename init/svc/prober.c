@@ -140,6 +140,10 @@ void prober_stop(struct prober *p) {
 }
 
 void prober_said(struct prober *p, enum probe_kind kind) {
-    if (p->spec && p->spec->kind == kind)
+    if (!p->spec)
+        return;
+    if (p->spec->kind == kind)
         p->answer(p, true);
+    else if (kind == PROBE_NOTIFY && !p->attempt.pid)
+        ask(p); /* a hint: what is asked now may well be true */
 }

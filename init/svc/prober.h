@@ -32,7 +32,8 @@ void prober_init(struct prober *p, struct loop *l, struct children *cs, const ch
 void prober_start(struct prober *p, const struct probe_spec *spec, span every, span timeout);
 void prober_stop(struct prober *p); /* idempotent; kills a running attempt */
 
-/* The service has said what a log or notify probe waits for. */
+/* The service has said what a log or notify probe waits for. READY=1 is a hint to all others:
+ * they ask at once. */
 void prober_said(struct prober *p, enum probe_kind kind);
 
 #endif

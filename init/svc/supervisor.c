@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/bug.h"
+#include "base/log.h"
 #include "base/own.h"
 #include "base/str.h"
 #include "svc/environment.h"
@@ -230,12 +230,35 @@ int svc_exit_status(const struct svc *s) {
 
 /* --- acts ---------------------------------------------------------------------------- */
 
-static void stop_politely(struct svc *s) {
+static void send_stop(struct svc *s) {
+    group_signal(s, s->conf->stop_signal);
+    group_signal(s, SIGCONT); /* what is stopped cannot end */
+}
+
+static void stopper_exited(struct child *c, struct exit_info how) {
+    (void)how;
+    struct svc *s = CONTAINER_OF(c, struct svc, stopper);
+    if (s->state == SVC_STOPPING)
+        send_stop(s);
+}
+
+static int stopper_start(struct svc *s) {
+    int keep = log_fd();
+    struct fork_req r = {
+        .title = "stop containers", .run = s->before_stop, .arg = s, .keep = &keep, .nkeep = 1
+    };
+    pid_t pid = sys_of(s)->fork(sys_of(s), &r, NULL);
+    if (pid > 0)
+        children_add(s->sup->children, &s->stopper, pid);
+    return pid;
+}
+
+static void stop_politely(struct svc *s, enum svc_state was) {
     instant now = s->sup->loop->now;
     instant at = instant_min(instant_add(now, s->conf->stop_timeout), s->sup->kill_at);
     timer_arm(s->sup->loop, &s->timer, instant_since(at, now));
-    group_signal(s, s->conf->stop_signal);
-    group_signal(s, SIGCONT); /* what is stopped cannot end */
+    if (!s->before_stop || was != SVC_READY || stopper_start(s) < 0)
+        send_stop(s);
 }
 
 static void watch(struct svc *s) {
@@ -247,11 +270,11 @@ static void watch(struct svc *s) {
         prober_start(&s->prober, c->alive, c->alive_every, c->probe_timeout);
 }
 
-static void act(struct svc *s, unsigned acts) {
+static void act(struct svc *s, unsigned acts, enum svc_state was) {
     if (acts & ACT_STOP_PROBE)
         prober_stop(&s->prober);
     if (acts & ACT_TERM)
-        stop_politely(s);
+        stop_politely(s, was);
     /* What a CMD that has ended leaves behind is asked to end with all others, in the drain. */
     if ((acts & ACT_KILL) && (s->kind != SVC_KIND_MAIN || s->state == SVC_STOPPING))
         kill_all(s);
@@ -277,7 +300,7 @@ static void svc_event(struct svc *s, enum svc_event event) {
     s->sup->dirty = true;
     if (step.act & ACT_TELL)
         s->sup->changed(s->sup, s, was);
-    act(s, step.act);
+    act(s, step.act, was);
 }
 
 static void timer_fired(struct timer *t) {
@@ -329,6 +352,7 @@ void supervisor_init(struct supervisor *sup, struct loop *l, struct children *cs
         struct svc *s = &svcs[i];
         s->sup = sup;
         s->child.exited = exited;
+        s->stopper.exited = stopper_exited;
         s->exec_fd = (struct source){ .fd = -1, .want = EPOLLIN, .ready = exec_fd_ready };
         s->timer.fire = timer_fired;
         s->since = l->now;

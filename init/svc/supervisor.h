@@ -21,11 +21,12 @@ struct svc {
     struct supervisor *sup;
     enum svc_kind kind;
     /* Set by the box before the first start. */
-    const char *const *argv; /* borrowed; NULL: conf->command */
-    int stdio[3];            /* -1: inherit; borrowed */
-    const char *notify_path; /* its NOTIFY_SOCKET, or NULL; borrowed */
-    int cgroup_fd;           /* -1; borrowed */
-    bool hold;               /* not to be started yet */
+    const char *const *argv;       /* borrowed; NULL: conf->command */
+    int stdio[3];                  /* -1: inherit; borrowed */
+    const char *notify_path;       /* its NOTIFY_SOCKET, or NULL; borrowed */
+    int cgroup_fd;                 /* -1; borrowed */
+    bool hold;                     /* not to be started yet */
+    int (*before_stop)(void *svc); /* runs in a fork before the stop signal; may be NULL */
 
     enum svc_state state;
     bool want_up;
@@ -33,6 +34,7 @@ struct svc {
     bool executed;                    /* exec has succeeded once */
     struct exec_failure exec_failure; /* of the present start; code 0: none */
     struct child child;
+    struct child stopper;  /* the fork of before_stop */
     struct source exec_fd; /* EOF: exec succeeded */
     struct timer timer;    /* what it means depends on the state: EV_TIMER in fsm.h */
     struct prober prober;

@@ -102,7 +102,7 @@ class Box:
     def role(self, name):
         """The pid of a role, or None."""
         for pid in children(self.init):
-            if command_line(pid) == f"pinnace: {name}":
+            if command_line(pid).split()[:2] == ["pinnace:", name]:
                 return pid
         return None
 

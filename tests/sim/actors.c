@@ -107,6 +107,7 @@ static void babble(struct world *w, struct proc *p) {
         m.head.version++;
     else
         m.head.size--;
+    w->log_babbled |= p->kind == PROC_LOG;
     p->babbled = send(p->sock, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof m;
 }
 
@@ -147,7 +148,7 @@ static void say(struct world *w, struct proc *log, struct proc *p) {
                            .unit = p->unit,
                            .what = ready ? (int)ready->kind : 0 };
     if (wire_send(log->sock, &m.head) == 0)
-        p->wants_to_say = false;
+        p->wants_to_say = !(p->said = true);
 }
 
 void actors_listen(struct world *w) {

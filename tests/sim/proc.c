@@ -63,7 +63,6 @@ struct proc *proc_new(struct world *w, enum proc_kind kind, int unit) {
                         .group = BOX_PID,
                         .unit = unit,
                         .life = life_quiet(),
-                        .born = w->now,
                         .deadline = INSTANT_NEVER,
                         .report = -1,
                         .sock = -1 };

@@ -336,6 +336,7 @@ void world_init(struct world *w, uint64_t seed) {
 int world_attach(struct world *w, struct box *b) {
     w->box = b;
     w->plan = b->plan;
+    w->started = b->loop.now;
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     b->signals = (struct source){ .fd = fd, .want = EPOLLIN, .ready = signals_ready };
     return fd < 0 ? -errno : loop_watch(&b->loop, &b->signals);

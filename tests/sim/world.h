@@ -90,12 +90,12 @@ struct proc {
     instant at[NDEEDS];
     struct exit_info end;
     uint64_t pending; /* signals while stopped or not yet executed */
-    instant born, executed_at, ended_at, deadline;
+    instant executed_at, ended_at, deadline;
     enum manner manner;
     int report; /* write end of a pipe to PID 1; -1 */
     int sock;   /* a role's end of its wire; -1 */
     int sig;    /* of a drain fork */
-    bool wants_to_say;
+    bool wants_to_say, said;
     struct { /* what a channel knows */
         bool whole, ready;
         int phase;
@@ -151,17 +151,20 @@ struct world {
     struct signalfd_siginfo pending[65]; /* ssi_signo 0: not pending */
     bool notified;                       /* the event descriptor is readable */
 
-    struct { /* when it has to end, as told from outside */
-        bool on;
-        instant from, grace_from, grace_end;
+    struct { /* the end, as it should go */
+        bool on, begun; /* begun: nothing is to be started any more */
+        instant from, grace_end;
+        bool hurried;
         int code;
     } drain;
-    struct { /* reasons to end since the box last slept */
-        int code[MAX_UNITS + 8];
+    struct { /* statuses that people asked for by signals since the box last waited */
+        int code[8];
         int n;
-    } why;
-    enum box_phase seen_phase;
-    bool seen_ready, ever_ready, killer_failed;
+    } asked;
+    instant started;
+    enum box_phase seen_phase; /* when the box last waited, as what follows */
+    bool seen_ready, ever_ready;
+    bool killer_failed, log_babbled;
     unsigned long slept;
     void (*turned)(struct world *w); /* whenever the box is about to sleep; may be NULL */
 };
@@ -204,10 +207,10 @@ void actors_listen(struct world *w); /* roles read what PID 1 has sent them */
 /* check.c */
 void check_spawn(struct world *w, int unit, const struct spawn_req *r);
 void check_kill(struct world *w, pid_t pid, int sig);
-void check_settled(struct world *w);             /* the box is about to wait */
+void check_settled(struct world *w);              /* the box is about to wait */
 void check_sleep(struct world *w, instant until); /* and nothing is left to do but sleep */
-void check_signal(struct world *w, int sig);     /* about to be given to the box */
-void check_sync(struct world *w, bool ready);    /* has it begun to end? */
-void check_end(struct world *w);                 /* box->done */
+void check_signal(struct world *w, int sig);      /* about to be given to the box */
+void check_sync(struct world *w, bool ready);     /* has it begun to end? */
+void check_end(struct world *w);                  /* box->done */
 
 #endif
