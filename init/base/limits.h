@@ -5,6 +5,7 @@
 enum {
     MAX_SERVICES = 128,           /* services: a config error names the first one too many */
     MAX_NAME = 32,                /* bytes of a service name, NUL included; config error */
+    MAX_SPAN_DAYS = 36500,        /* the longest time that can be written; config error */
     MAX_WORDS = 256,              /* words of one command or list; config error */
     MAX_CONF_FILES = 64,          /* files in pinnace.d; config error */
     MAX_INI_LINE = 4096,          /* bytes of one INI line; config error with its number */

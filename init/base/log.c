@@ -18,7 +18,7 @@ enum { LINE_CAP = 2048, BUG_LOG_MAX = 32 };
 /* The log sink: one of the two places in the program with writable globals. */
 static struct {
     int fd;
-    bool is_socket;
+    bool is_socket, owned;
     enum log_format format;
     enum log_level level;
     unsigned long dropped;
@@ -40,18 +40,23 @@ static int own_description(int fd) {
 void log_init(int fd, enum log_format format, enum log_level level) {
     sink.format = format;
     sink.level = level;
+    sink.is_socket = false;
     int mine = own_description(fd);
+    if (sink.owned)
+        fd_close(&sink.fd);
+    sink.owned = mine >= 0;
     sink.fd = mine >= 0 ? mine : fd;
 }
 
 int log_fd(void) { return sink.fd; }
 enum log_format log_current_format(void) { return sink.format; }
 
-static bool sink_write(const char *line, size_t n) {
-    ssize_t done = sink.is_socket ? send(sink.fd, line, n, MSG_DONTWAIT | MSG_NOSIGNAL)
-                                  : write(sink.fd, line, n);
-    return done == (ssize_t)n;
+ssize_t log_write(const char *bytes, size_t n) {
+    return sink.is_socket ? send(sink.fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL)
+                          : write(sink.fd, bytes, n);
 }
+
+static bool sink_write(const char *line, size_t n) { return log_write(line, n) == (ssize_t)n; }
 
 static void add_timestamp(struct text *t) {
     struct timespec ts;
@@ -71,7 +76,16 @@ static void add_json(struct text *t, const char *level, const char *unit, const 
     text_add(t, "\",\"level\":\"%s\",\"unit\":", level);
     text_json(t, unit ? unit : "pinnace", strlen(unit ? unit : "pinnace"));
     text_add(t, ",\"msg\":");
+    size_t at = t->len;
+    t->cap -= 2; /* for the brace and the newline */
     text_json(t, msg, n);
+    while (t->cut && n > 0) { /* the message is cut, never the object */
+        n -= n / 8 + 1;
+        t->len = at;
+        t->cut = false;
+        text_json(t, msg, n);
+    }
+    t->cap += 2;
     text_add(t, "}");
 }
 
@@ -129,7 +143,7 @@ void log_line(enum log_level level, const char *unit, const char *fmt, ...) {
         (void)snprintf(note, sizeof note, "%lu lines dropped while the console was stuck", lost);
         emit(LOG_WARN, NULL, note);
         if (sink.dropped)
-            sink.dropped = lost + 1;
+            sink.dropped = lost; /* the note itself does not count */
     }
 }
 

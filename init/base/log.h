@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 enum log_format { LOG_TEXT, LOG_JSON };
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
@@ -33,6 +34,9 @@ __attribute__((format(printf, 3, 4))) void log_line(enum log_level level, const 
 /* One service line as the console shows it, newline included: "name | text" or JSON.
  * Control bytes are escaped. Returns the length, at most `cap`. */
 size_t log_format_output(char *out, size_t cap, const char *unit, const char *text, size_t len);
+
+/* Write bytes to where lines go, without ever waiting. As write(2): EAGAIN, and parts. */
+ssize_t log_write(const char *bytes, size_t n);
 
 /* The descriptor that lines go to. */
 int log_fd(void);

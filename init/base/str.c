@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/limits.h"
+
 void text_put(struct text *t, const char *bytes, size_t n) {
     if (n > t->cap - 1 - t->len) {
         n = t->cap - 1 - t->len;
@@ -96,8 +98,9 @@ static int parse_span_piece(const char **s, int64_t *sum) {
     } units[] = { { "ms", 1000000 },    { "us", 1000 },         { "s", 1000000000 },
                   { "m", 60000000000 }, { "h", 3600000000000 }, { "d", 86400000000000 } };
     int64_t v;
-    if (parse_number(s, &v) < 0)
-        return -EINVAL;
+    int rc = parse_number(s, &v);
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         size_t n = strlen(units[i].unit);
         if (strncmp(*s, units[i].unit, n) != 0)
@@ -105,7 +108,7 @@ static int parse_span_piece(const char **s, int64_t *sum) {
         *s += n;
         if (__builtin_mul_overflow(v, units[i].ns, &v) || __builtin_add_overflow(*sum, v, sum))
             return -ERANGE;
-        return 0;
+        return *sum > MAX_SPAN_DAYS * INT64_C(86400000000000) ? -ERANGE : 0;
     }
     return -EINVAL;
 }
@@ -119,7 +122,10 @@ int parse_span(const char *s, bool allow_never, span *out, struct err *e) {
     const char *p = s;
     int64_t ns = 0;
     do {
-        if (parse_span_piece(&p, &ns) < 0)
+        int rc = parse_span_piece(&p, &ns);
+        if (rc == -ERANGE)
+            return err_set(e, EINVAL, "'%.60s' is more than %d days%s", s, MAX_SPAN_DAYS, hint);
+        if (rc < 0)
             return err_set(e, EINVAL, "'%.60s' is not a time such as 500ms, 5s, 1m30s%s", s, hint);
     } while (*p);
     *out = (span){ ns };
@@ -227,7 +233,7 @@ static unsigned distance(const char *a, const char *b) {
     unsigned row[MOST + 1];
     size_t na = strlen(a), nb = strlen(b);
     if (na > MOST || nb > MOST)
-        return MOST;
+        return UINT_MAX;
     for (unsigned j = 0; j <= nb; j++)
         row[j] = j;
     for (unsigned i = 1; i <= na; i++) {
@@ -294,6 +300,8 @@ int signal_number(const char *name) {
 const char *signal_name(char *buf, size_t cap, int sig) {
     if (sig > 0 && sig < NSIGNAL_NAMES)
         (void)snprintf(buf, cap, "SIG%s", signal_names[sig]);
+    else if (sig < RTMIN || sig > RTMAX)
+        (void)snprintf(buf, cap, "signal %d", sig); /* 32 and 33 are libc's own */
     else if (sig == RTMIN)
         (void)snprintf(buf, cap, "SIGRTMIN");
     else

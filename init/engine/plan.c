@@ -387,16 +387,20 @@ static void plan_tls(struct planner *p, bool plain_tcp) {
 static void plan_hosts(struct planner *p) {
     char run[MAX_ENGINE_PATH], fallback[MAX_ENGINE_PATH + 16], word[MAX_ENGINE_PATH + 32];
     struct hosts flags = flag_hosts(p), file = file_hosts(p);
+    bool taken = p->facts->host_socket[0] && !p->out->rootless;
     (void)snprintf(fallback, sizeof fallback, "%s/docker.sock",
-                   p->out->rootless ? default_runtime(run, sizeof run, p->facts) : "/var/run");
+                   p->out->rootless ? default_runtime(run, sizeof run, p->facts)
+                   : taken          ? "/run/pinnace"
+                                    : "/var/run");
     if (file.any && (flags.any || p->script_builds))
         find(p, LOG_ERROR, "hosts is both in %.120s and %s: dockerd will refuse to start",
              p->facts->json_path, flags.any ? "a flag" : "added by dockerd-entrypoint.sh");
-    bool lacks_unix = flags.any && !flags.unix_path && !flags.unix_default && !flags.activated;
+    bool lacks_unix =
+        (flags.any || taken) && !flags.unix_path && !flags.unix_default && !flags.activated;
     if (lacks_unix && p->takes_flags && !p->script_builds && !file.any) {
         (void)snprintf(word, sizeof word, "--host=unix://%s", fallback);
         add_word(p, word);
-        flags.unix_default = true;
+        flags.any = flags.unix_default = true;
     }
     if (p->script_builds)
         flags.any = flags.unix_default = true;
@@ -501,8 +505,7 @@ static void find_surroundings(struct planner *p) {
     const struct engine_facts *f = p->facts;
     if (f->host_socket[0])
         find(p, LOG_WARN,
-             "%s is mounted from outside: that is not a sandbox, whoever uses it is root outside; "
-             "and dockerd cannot make its own socket there",
+             "%s is mounted from outside: that is not a sandbox, whoever uses it is root outside",
              f->host_socket);
     if (f->gvisor)
         find(p, LOG_INFO,

@@ -43,6 +43,10 @@ struct engine_result {
  * may call it. `path` is the value of PATH. */
 bool engine_present(const char *path);
 
+/* The socket that is mounted from outside where an engine of our own would have its socket, or
+ * NULL. Such a box is meant to use that engine. Looks with statx(2) only. */
+const char *engine_mounted_socket(void);
+
 /* Does this command start an engine itself (dockerd-entrypoint.sh, dockerd,
  * dockerd-rootless.sh, by base name)? Pure. */
 bool engine_is_command(const char *const *argv);

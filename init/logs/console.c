@@ -21,7 +21,7 @@ static void console_stuck(struct console *c) {
 /* How many bytes went out; 0 when there is no room. Errors other than that (the console is
  * gone) count as all of it: nobody is left to read. */
 static size_t console_write(struct console *c, const char *bytes, size_t n) {
-    ssize_t done = write(log_fd(), bytes, n);
+    ssize_t done = log_write(bytes, n);
     if (done < 0 && errno == EAGAIN) {
         console_stuck(c);
         return 0;
@@ -70,14 +70,13 @@ bool console_line(struct console *c, const char *unit, const char *text, size_t 
     }
     if (c->stuck)
         return false;
-    char line[sizeof c->rest];
-    size_t len = log_format_output(line, sizeof line, unit, text, n);
-    size_t done = console_write(c, line, len);
+    size_t len = log_format_output(c->rest, sizeof c->rest, unit, text, n); /* it is free */
+    size_t done = console_write(c, c->rest, len);
     if (done == 0)
         return false;
     if (done < len) {
         c->rest_len = len - done;
-        memcpy(c->rest, line + done, c->rest_len);
+        memmove(c->rest, c->rest + done, c->rest_len);
         console_stuck(c);
     }
     return true;

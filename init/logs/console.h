@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/limits.h"
 #include "loop/loop.h"
 
 struct console {
@@ -15,7 +16,7 @@ struct console {
     bool stuck;     /* the last write found no room */
     bool giving_up; /* stuck for too long: drop lines until there is room */
     unsigned long dropped;
-    char rest[32 * 1024]; /* of a line that went out in part */
+    char rest[6 * MAX_LOG_LINE + 256]; /* of a line that went out in part; 6: \u0001 in JSON */
     size_t rest_len;
     void (*resume)(struct console *c); /* there is room again, or lines may be dropped */
 };

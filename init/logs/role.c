@@ -91,12 +91,16 @@ static size_t look(struct output *o) {
     return have;
 }
 
+/* Counted as gone before it is: killed in between, we say some lines twice, but lose none. */
 static void take_off(struct output *o, size_t n) {
     char gone[4096];
     while (n > 0) {
-        ssize_t k = read(o->pipe.fd, gone, n < sizeof gone ? n : sizeof gone);
+        size_t most = n < sizeof gone ? n : sizeof gone;
+        *o->written -= (uint32_t)most;
+        ssize_t k = read(o->pipe.fd, gone, most);
         if (k <= 0)
             break;
+        *o->written += (uint32_t)(most - (size_t)k);
         n -= (size_t)k;
     }
     *o->written = 0;

@@ -29,14 +29,27 @@ static void *steal(void *field) {
     return value;
 }
 
+/* A box with the socket of an engine outside is meant to use that one. */
+static bool uses_outer_engine(void) {
+    const char *socket = engine_mounted_socket();
+    if (socket)
+        log_warn("engine",
+                 "%s is mounted from outside: that is not a sandbox, whoever uses it is root "
+                 "outside; no engine is started here ([engine] enabled = yes starts one)",
+                 socket);
+    return socket != NULL;
+}
+
 static bool wants_engine(const struct box *b, const char *const *cmd) {
     const struct engine_section *c = &b->conf->engine;
     const char *path = getenv("PATH");
     if (c->enabled != ENGINE_AUTO)
         return c->enabled == ENGINE_YES;
-    return (cmd && engine_is_command(cmd)) ||
-           engine_present(path ? path
-                               : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    if (cmd && engine_is_command(cmd))
+        return true;
+    return engine_present(path ? path
+                               : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") &&
+           !uses_outer_engine();
 }
 
 static int add_engine(struct box *b, struct err *e) {
@@ -141,11 +154,15 @@ static void boot_deadline_over(struct timer *t) {
     struct text text = TEXT(why);
     text_add(&text,
              "not ready within %s:", format_span(d, sizeof d, b->conf->pinnace.boot_timeout));
-    for (size_t i = 0; i < b->nunits; i++)
-        if (!svc_is_up(&b->svcs[i]) && (int)i != b->main)
-            text_add(&text, " %s is %s%s%.100s;", b->confs[i]->name,
-                     svc_state_name(b->svcs[i].state), b->svcs[i].reason[0] ? ", " : "",
-                     b->svcs[i].reason);
+    const char *separator = "";
+    for (size_t i = 0; i < b->nunits; i++) {
+        const struct svc *s = &b->svcs[i];
+        if (svc_is_up(s) || (int)i == b->main)
+            continue;
+        text_add(&text, "%s %s is %s%s%.100s", separator, s->conf->name, svc_state_name(s->state),
+                 s->reason[0] ? ", " : "", s->reason);
+        separator = ";";
+    }
     log_error(NULL, "%s", why);
     if (b->conf->pinnace.on_boot_timeout == BOOT_TIMEOUT_EXIT) {
         drain_begin(b, EXIT_BOOT_TIMEOUT, "the boot deadline has passed");

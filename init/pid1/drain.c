@@ -121,6 +121,7 @@ static void grace_over(struct timer *t) {
     log_warn(NULL, "the grace is over; killing what still runs:%s",
              who.len ? names : " processes that belong to no service");
     b->killed = true;
+    b->log.quitting = b->channel.quitting = true; /* it may take them along: that is no news */
     signal_all(b, SIGKILL);
     timer_arm(&b->loop, &b->last_call, span_s(LAST_CALL_S));
 }

@@ -75,7 +75,8 @@ static void became_ready(struct box *b) {
     publish_mark(b, -1, MARK_BOX_READY);
     if (first)
         b->ready_at = b->loop.now;
-    log_info(NULL, "ready%s%s", first ? " after " : " again",
+    enum log_level level = b->nunits > (b->main >= 0 ? 1U : 0U) ? LOG_INFO : LOG_DEBUG;
+    log_line(level, NULL, "ready%s%s", first ? " after " : " again",
              first ? format_span(d, sizeof d, instant_since(b->ready_at, b->started)) : "");
     if (first) {
         notify_up(b, "READY=1\nSTATUS=ready");

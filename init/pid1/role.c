@@ -10,9 +10,9 @@
 #include "base/own.h"
 
 enum {
-    RESTART_MIN_MS = 5, /* pause before a role that died is started again; doubles */
-    RESTART_MAX_MS = 5000,
-    STEADY_S = 10, /* having lived so long, the pause starts over */
+    RESTART_MIN_MS = 5,   /* pause before a role that died is started again; doubles */
+    RESTART_MAX_MS = 250, /* services wait for the log role when their pipes are full */
+    STEADY_S = 10,        /* having lived so long, the pause starts over */
 };
 
 static void sock_close(struct role *r) {
@@ -36,6 +36,9 @@ static void failed(struct role *r) {
 
 static void exited(struct child *c, struct exit_info how) {
     struct role *r = CONTAINER_OF(c, struct role, child);
+    union wire_any m;
+    while (r->sock.fd >= 0 && r->said && wire_recv(r->sock.fd, &m) > 0)
+        r->said(r, &m); /* its last words: they are not said again */
     sock_close(r);
     if (r->quitting)
         return;

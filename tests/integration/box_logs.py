@@ -19,7 +19,8 @@ def sh(text):
 
 def said(b, name="s"):
     """What the service has said, as the console shows it."""
-    return [x[len(name) + 3:] for x in b.err().splitlines() if x.startswith(name + " | ")]
+    return [x[len(name) + 3:] for x in b.err().splitlines() if x.startswith(name + " | ") and
+            x != name + " | Terminated"]  # a shell about its child
 
 
 # --- how it looks
@@ -169,7 +170,7 @@ for pid1, how in BOTH:
     b.kill()
 
 # What the role said just before it died is heard: PID 1 is made to see its end first.
-go = os.path.join(t.dir, "go")
+go = os.path.join(t.dir, "go-")
 b = Box(t, f"[service s]\nready = log:listening\ncommand = "
         f"{sh(f'while ! [ -e {go} ]; do sleep 0.01; done; echo listening; exec sleep 60')}\n"
         "[main]\nstart = now\n", ["sleep", "60"], pid1=False)
@@ -233,7 +234,8 @@ os.close(r)
 # --- the end of a process and the end of its output are two things
 for pid1, how in BOTH:
     b = Box(t, "[service s]\nrestart = never\ncommand = " +
-            sh("echo before; (setsid sh -c 'sleep 0.6; echo after; sleep 60' &); exit 0") + "\n",
+            sh(f"echo before; (setsid sh -c 'echo > {go}{int(pid1)}; sleep 0.6; echo after; sleep 60' "
+               f"&); while ! [ -e {go}{int(pid1)} ]; do sleep 0.01; done; exit 0") + "\n",
             ["sleep", "60"], pid1=pid1)
     u = b.wait_unit("s", "done", seconds=2)
     t.ok(u and time.monotonic() - b.began < 0.6 + 1, f"{how}: an orphan that holds stdout does not "
@@ -253,4 +255,5 @@ for pid1, how in BOTH:
     b.wait_ready()
     status, _ = b.end()
     t.ok(status == 0 and said(b)[:2] == ["up", "never"], f"{how}: also of one that is killed", b)
+    t.ok("role" not in b.err(), f"{how}: and that roles are killed at last is no news", b)
 t.done()

@@ -189,9 +189,9 @@ static void prepare_start(struct world *w, struct proc *p) {
 
 static void prepare_deed(struct world *w, struct proc *p) {
     static struct prepare_answer a;
-    a = (struct prepare_answer){ .result = { .nwords = 2,
-                                             .words = "/unit/engine\0-H",
-                                             .socket = "/run/docker.sock" } };
+    a = (struct prepare_answer){
+        .result = { .nwords = 2, .words = "/unit/engine\0-H", .socket = "/run/docker.sock" }
+    };
     size_t n = sizeof a;
     if (p->manner == MANNER_WAITS)
         a.code = ENOENT; /* it says itself that nothing can be done */
@@ -202,7 +202,8 @@ static void prepare_deed(struct world *w, struct proc *p) {
     proc_end(w, p, p->end.signaled ? p->end : (struct exit_info){ .code = 0 });
 }
 
-/* --- all ------------------------------------------------------------------------------------------ */
+/* --- all
+ * ------------------------------------------------------------------------------------------ */
 
 void actor_deed(struct world *w, struct proc *p, enum deed d) {
     if (d == DO_BABBLE)

@@ -1,5 +1,6 @@
 /* What must be true of a box at every step, told from the outside: by what it asks the
  * kernel to do, and by what it holds while it waits. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 #include "sys/signals.h"
 #include "world.h"
 
-static const span tick = { 1000000 }; /* epoll_wait(2) counts milliseconds */
+static const span tick = { 1000000 };   /* epoll_wait(2) counts milliseconds */
 enum { HURRY_S = 1, FORCED_END_S = 4 }; /* as drain.c has them */
 
 static instant box_now(const struct world *w) { return w->box->loop.now; }
@@ -117,7 +118,8 @@ void check_signal(struct world *w, int sig) {
     world_trace(w, "signal %d is delivered", sig);
 }
 
-/* --- what it starts ------------------------------------------------------------------------------ */
+/* --- what it starts ------------------------------------------------------------------------------
+ */
 
 static bool may_start_without(const struct world *w, int unit, size_t k) {
     const struct svc *other = &w->box->svcs[k];
@@ -152,8 +154,7 @@ void check_spawn(struct world *w, int unit, const struct spawn_req *r) {
         if (unit_in(&w->plan.after[unit], k) && !may_start_without(w, unit, k))
             world_fail(w, "%s is started before %s is up", name_of(w, unit), name_of(w, (int)k));
         if (unit_in(&w->plan.requires[unit], k) && w->box->svcs[k].state == SVC_FAILED)
-            world_fail(w, "%s is started, and %s has failed", name_of(w, unit),
-                       name_of(w, (int)k));
+            world_fail(w, "%s is started, and %s has failed", name_of(w, unit), name_of(w, (int)k));
     }
     int64_t pause = w->box->confs[unit]->backoff.from.ns / 10 * 9;
     if (u->starts > 0 && instant_since(box_now(w), u->ended_at).ns < pause)
@@ -161,7 +162,8 @@ void check_spawn(struct world *w, int unit, const struct spawn_req *r) {
     check_request(w, unit, r);
 }
 
-/* --- what it signals --------------------------------------------------------------------------------- */
+/* --- what it signals
+ * --------------------------------------------------------------------------------- */
 
 static bool grace_is_over(const struct world *w) {
     return w->drain.begun && !instant_before(box_now(w), w->drain.grace_end);
@@ -229,7 +231,7 @@ static void check_everybody(struct world *w, int sig) {
 }
 
 void check_kill(struct world *w, pid_t pid, int sig) {
-    if (pid == 0 || pid == BOX_PID || pid == -BOX_PID)
+    if (pid == 0 || pid == BOX_PID)
         world_fail(w, "kill(%d)", pid);
     if (sig == 0)
         return;
@@ -248,7 +250,8 @@ void check_kill(struct world *w, pid_t pid, int sig) {
         world_fail(w, "signal %d for group %d, which is nobody's", sig, pid);
 }
 
-/* --- what it holds while it waits ------------------------------------------------------------------------ */
+/* --- what it holds while it waits
+ * ------------------------------------------------------------------------ */
 
 static bool others_wait_for(const struct box *b, int unit) {
     for (size_t k = 0; k < b->nunits; k++)
@@ -279,7 +282,8 @@ static void check_state(struct world *w, int unit) {
     const struct proc *p = s->child.pid ? proc_find(w, s->child.pid) : NULL;
     if (s->child.pid && (!p || p->kind != PROC_UNIT || p->unit != unit))
         world_fail(w, "%s has the pid %d of another", s->conf->name, s->child.pid);
-    if (runs && !p && !(s->state == SVC_STOPPING && (group_has(w, u->group) || timer_armed(&s->timer))))
+    if (runs && !p &&
+        !(s->state == SVC_STOPPING && (group_has(w, u->group) || timer_armed(&s->timer))))
         world_fail(w, "%s is %s, and nothing of it runs", s->conf->name, state);
     if (!runs && p)
         world_fail(w, "%s is %s, and runs", s->conf->name, state);
@@ -357,11 +361,12 @@ static void check_children(struct world *w) {
     }
     for (int i = 0; i < w->top; i++) {
         const struct proc *p = &w->procs[i];
-        bool known = !p->used || p->kind == PROC_KIN || p->killed;
+        bool forgotten = p->kind == PROC_PROBE && (p->killed || p->zombie);
+        bool known = !p->used || p->kind == PROC_KIN || forgotten;
         for (const struct link *l = b->children.live.next; l != &b->children.live && !known;
              l = l->next)
             known = CONTAINER_OF(l, const struct child, link)->pid == p->pid;
-        if (!known && !(p->kind == PROC_PROBE && p->zombie))
+        if (!known)
             world_fail(w, "%d (kind %d, unit %d) is not known to the box", p->pid, p->kind,
                        p->unit);
     }
@@ -395,7 +400,8 @@ void check_settled(struct world *w) {
     w->ever_ready |= b->ready;
 }
 
-/* --- before it sleeps: all that can be done has been done ------------------------------------------------ */
+/* --- before it sleeps: all that can be done has been done
+ * ------------------------------------------------ */
 
 static void check_awake(const struct world *w, instant until, instant due, const char *what) {
     if (!instant_is_never(due) && instant_before(instant_add(due, tick), until))
@@ -520,7 +526,9 @@ void check_sleep(struct world *w, instant until) {
     check_timers(w);
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------ */
+/* --- the end
+ * ------------------------------------------------------------------------------------------------
+ */
 
 void check_end(struct world *w) {
     struct box *b = w->box;

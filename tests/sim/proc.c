@@ -226,8 +226,7 @@ static void refuse(struct world *w, struct proc *p) {
 
 static bool says_ready(const struct world *w, const struct proc *p) {
     const struct probe_spec *ready = w->box->confs[p->unit]->ready;
-    return !p->life.forgetful && ready &&
-           (ready->kind == PROBE_LOG || ready->kind == PROBE_NOTIFY);
+    return !p->life.forgetful && ready && (ready->kind == PROBE_LOG || ready->kind == PROBE_NOTIFY);
 }
 
 static void execute(struct world *w, struct proc *p) {

@@ -20,12 +20,12 @@ static inline uint64_t dice_next(struct dice *d) {
 }
 
 /* 0 .. n-1; n > 0. */
-static inline int dice_below(struct dice *d, int n) {
-    return (int)(dice_next(d) % (uint64_t)n);
-}
+static inline int dice_below(struct dice *d, int n) { return (int)(dice_next(d) % (uint64_t)n); }
 
 /* True `permille` times in a thousand. */
-static inline bool dice_hits(struct dice *d, int permille) { return dice_below(d, 1000) < permille; }
+static inline bool dice_hits(struct dice *d, int permille) {
+    return dice_below(d, 1000) < permille;
+}
 
 /* 0 .. most, both possible. */
 static inline span dice_span(struct dice *d, span most) {

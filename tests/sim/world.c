@@ -217,7 +217,8 @@ static pid_t world_spawn(struct sys *s, const struct spawn_req *r, int *exec_fd,
                                .ended_at = u->ended_at,
                                .seen = u->seen };
     struct life life = life_quiet();
-    w->live(w, unit, u->starts, &life);
+    if (w->live)
+        w->live(w, unit, u->starts, &life);
     if (life.fork_errno) {
         world_trace(w, "fork for unit %d fails", unit);
         u->ended_at = w->box->loop.now;
@@ -316,7 +317,8 @@ static int world_forward(struct sys *s, pid_t pid, const struct signalfd_siginfo
     return world_kill(s, pid, as_signal);
 }
 
-/* --- the whole ---------------------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------------------------------
+ */
 
 void world_init(struct world *w, uint64_t seed) {
     *w = (struct world){ .sys = { .now = world_now,

@@ -74,7 +74,15 @@ struct faults {
 
 /* --- processes -------------------------------------------------------------------------- */
 
-enum proc_kind { PROC_UNIT, PROC_KIN, PROC_PROBE, PROC_LOG, PROC_CHANNEL, PROC_DRAIN, PROC_PREPARE };
+enum proc_kind {
+    PROC_UNIT,
+    PROC_KIN,
+    PROC_PROBE,
+    PROC_LOG,
+    PROC_CHANNEL,
+    PROC_DRAIN,
+    PROC_PREPARE
+};
 enum deed { DO_SESSION, DO_EXEC, DO_KIN, DO_SAY, DO_STOP, DO_BABBLE, DO_END, NDEEDS };
 enum manner { MANNER_QUICK, MANNER_WAITS, MANNER_HANGS, MANNER_CRASHES, MANNER_LIES };
 enum { BOX_PID = 1 };
@@ -151,7 +159,7 @@ struct world {
     struct signalfd_siginfo pending[65]; /* ssi_signo 0: not pending */
     bool notified;                       /* the event descriptor is readable */
 
-    struct { /* the end, as it should go */
+    struct {            /* the end, as it should go */
         bool on, begun; /* begun: nothing is to be started any more */
         instant from, grace_end;
         bool hurried;

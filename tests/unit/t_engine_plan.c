@@ -217,7 +217,9 @@ static const struct row rows[] = {
     { "both: runtimes is allowed", NULL, NULL, "--add-runtime=a=b", "{\"runtimes\":{}}", SCRIPT " --add-runtime=a=b", "", "", .socket = SOCK },
     { "two wishes at once", worst, NULL, NULL, NULL, SCRIPT, NAT " storage-driver=\"vfs\"", "NAT", .socket = SOCK },
     /* the box */
-    { "a host's socket", host_socket, NULL, NULL, NULL, SCRIPT, "", "not a sandbox", .socket = SOCK },
+    { "a host's socket", host_socket, NULL, NULL, NULL,
+      SCRIPT " --host=unix:///run/pinnace/docker.sock", "", "not a sandbox",
+      .socket = "/run/pinnace/docker.sock" },
     { "an unprivileged container", unprivileged, NULL, NULL, NULL, SCRIPT, NAT, "no CAP_SYS_ADMIN", .socket = SOCK },
 };
 

@@ -38,14 +38,14 @@ static void in_child(const char *what, void (*run)(void)) {
 }
 
 /* As OK, but silent while it holds: for children. */
-#define SAME(got, want)                                         \
-    do {                                                        \
-        if (strcmp((got), (want)) != 0) {                       \
-            printf("# line %d: got  '%s'\n", __LINE__, (got));  \
-            printf("# line %d: want '%s'\n", __LINE__, (want)); \
-            tap.failed++;                                       \
-        }                                                       \
-    } while (0)
+#define SAME(got, want) same((got), (want), __LINE__)
+static void same(const char *got, const char *want, int line) {
+    if (strcmp(got, want) == 0)
+        return;
+    printf("# line %d: got  '%s'\n# line %d: want '%s'\n", line, got, line, want);
+    tap.failed++;
+}
+
 #define HOLDS(cond)                                     \
     do {                                                \
         if (!(cond)) {                                  \

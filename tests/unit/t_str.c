@@ -307,7 +307,7 @@ static void finds_the_nearest(void) {
         const char *word, *near;
     } rows[] = { { "redy", "ready" },      { "raedy", "ready" },
                  { "ready", "ready" },     { "readyevery", "ready-every" },
-                 { "restrat", "restart" }, { "lgo", NULL },
+                 { "restrat", "restart" }, { "lgo", "log" },
                  { "lo", "log" },          { "logs", "log" },
                  { "xyzzy", NULL },        { "", NULL },
                  { "user", NULL } };

@@ -1,0 +1,24 @@
+/* scenario.h — cases that have a name and exact times. */
+#ifndef SIM_SCENARIO_H
+#define SIM_SCENARIO_H
+
+#include "world.h"
+
+struct scenario {
+    const char *name;
+    const char *config;
+    void (*prepare)(struct world *w); /* stimuli, faults; may be NULL */
+    life_fn *live;                    /* NULL: everything starts at once and stays */
+    void (*turned)(struct world *w);  /* may be NULL */
+    bool has_main, is_subreaper;
+    int status;
+    void (*after)(struct world *w); /* w->box is gone; the records are there; may be NULL */
+};
+
+extern const struct scenario scenarios_all[];
+extern const size_t nscenarios;
+
+/* world_fail() unless it goes as it should. */
+void scenario_run(const struct scenario *s, bool verbose);
+
+#endif
