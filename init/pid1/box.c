@@ -148,30 +148,6 @@ static void reaped(struct children *cs) {
     supervisor_reaped(&CONTAINER_OF(cs, struct box, children)->sup);
 }
 
-static void boot_deadline_over(struct timer *t) {
-    struct box *b = CONTAINER_OF(t, struct box, boot_deadline);
-    char why[MAX_PROBE_REASON], d[24];
-    struct text text = TEXT(why);
-    text_add(&text,
-             "not ready within %s:", format_span(d, sizeof d, b->conf->pinnace.boot_timeout));
-    const char *separator = "";
-    for (size_t i = 0; i < b->nunits; i++) {
-        const struct svc *s = &b->svcs[i];
-        if (svc_is_up(s) || (int)i == b->main)
-            continue;
-        text_add(&text, "%s %s is %s%s%.100s", separator, s->conf->name, svc_state_name(s->state),
-                 s->reason[0] ? ", " : "", s->reason);
-        separator = ";";
-    }
-    log_error(NULL, "%s", why);
-    if (b->conf->pinnace.on_boot_timeout == BOOT_TIMEOUT_EXIT) {
-        drain_begin(b, EXIT_BOOT_TIMEOUT, "the boot deadline has passed");
-    } else if (b->main >= 0) {
-        b->plan.after[b->main] = (struct unit_set){ 0 }; /* degraded: CMD starts all the same */
-        b->sup.dirty = true;
-    }
-}
-
 static void init_supervisor(struct box *b, const struct box_args *a) {
     b->sup.env = a->env;
     b->sup.sigmask = a->sigmask;
@@ -179,7 +155,6 @@ static void init_supervisor(struct box *b, const struct box_args *a) {
     b->sup.random = (uint32_t)(b->started.ns ^ b->started.ns >> 32);
     supervisor_init(&b->sup, &b->loop, &b->children, &b->plan, b->svcs);
     b->children.reaped = reaped;
-    b->boot_deadline.fire = boot_deadline_over;
 }
 
 static void init_listener(struct box *b) {
@@ -209,6 +184,7 @@ int box_init(struct box *b, struct sys *sys, const struct box_args *a, struct er
     init_listener(b);
     init_supervisor(b, a);
     publish_init(b);
+    policy_init(b);
     drain_init(b);
     roles_init(b);
     return 0;

@@ -2,9 +2,9 @@
  *
  *     prepare -> boot -> serve -> drain -> end
  *
- * box.c moves it through these phases. forward.c passes signals on, drain.c ends
- * everything, publish.c tells the world, equip.c makes what units need (pipes, sockets).
- * Before box_init() returns it may fail; from then on nothing exits but box_run()'s end.
+ * box.c moves it through these phases, policy.c says what an end means. forward.c passes signals
+ * on, drain.c ends everything, publish.c tells the world, equip.c makes what units need (pipes,
+ * sockets). Before box_init() returns it may fail; from then on nothing exits but box_run()'s end.
  */
 #ifndef PID1_BOX_H
 #define PID1_BOX_H
@@ -128,11 +128,15 @@ void drain_init(struct box *b);
 void drain_hurry(struct box *b);   /* asked to end a second time */
 void drain_advance(struct box *b); /* after every turn */
 
+/* policy.c */
+void policy_init(struct box *b);
+
 /* publish.c */
 void publish_init(struct box *b);
 void publish_turn(struct box *b); /* after every turn: send what changed */
 void publish_mark(struct box *b, int unit, enum mark_kind kind);
 void publish_change(struct box *b); /* the box itself has changed */
+void publish_unit(struct box *b, struct svc *s, enum svc_state was);
 bool box_is_main_started(const struct box *b);
 
 /* equip.c */

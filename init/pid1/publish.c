@@ -150,44 +150,7 @@ static void log_change(const struct box *b, const struct svc *s, enum svc_state 
     }
 }
 
-static void unit_failed(struct box *b, struct svc *s) {
-    int code = svc_exit_status(s) ? svc_exit_status(s) : 1;
-    char why[MAX_PROBE_REASON];
-    (void)snprintf(why, sizeof why, "%s has failed: %.140s", s->conf->name, s->reason);
-    bool awaited = b->phase < PHASE_SERVE && b->main >= 0 && b->conf->main.start == START_READY;
-    bool fatal = s->conf->on_failure == FAILURE_SHUTDOWN ||
-                 (b->phase < PHASE_SERVE && (awaited || b->main < 0) &&
-                  b->conf->pinnace.on_boot_timeout == BOOT_TIMEOUT_EXIT);
-    if (fatal)
-        drain_begin(b, code, why);
-    else if (awaited)
-        b->plan.after[b->main].bits[(size_t)(s - b->svcs) / 64] &=
-            ~(UINT64_C(1) << (size_t)(s - b->svcs) % 64); /* CMD starts without it */
-}
-
-static bool in_set(const struct status_set *set, int status) {
-    return set->bits[status / 64 & 3] >> status % 64 & 1;
-}
-
-/* CMD has ended for good: what that means is [main] on-exit's to say. */
-static void main_ended(struct box *b, struct svc *s) {
-    int code = svc_exit_status(s) & 255;
-    if (in_set(&b->conf->main.remap_exit, code))
-        code = 0;
-    if (s->exec_failure.code)
-        log_error(NULL, "%s", s->reason);
-    if (tcgetpgrp(0) == s->last.pid)
-        (void)tcsetpgrp(0, getpgrp()); /* take the terminal back, as it was given */
-    int policy = b->conf->main.on_exit;
-    if (policy == EXIT_SHUTDOWN || (policy == EXIT_SHUTDOWN_ON_FAILURE && code != 0) ||
-        s->exec_failure.code)
-        drain_begin(b, code, "CMD has ended");
-    else
-        log_info(NULL, "CMD has ended with status %d; staying up", code);
-}
-
-static void unit_changed(struct supervisor *sup, struct svc *s, enum svc_state was) {
-    struct box *b = CONTAINER_OF(sup, struct box, sup);
+void publish_unit(struct box *b, struct svc *s, enum svc_state was) {
     size_t i = (size_t)(s - b->svcs);
     bool ended = was != s->state && svc_state_runs(was) && !svc_state_runs(s->state);
     b->gear[i].stale = true;
@@ -195,10 +158,6 @@ static void unit_changed(struct supervisor *sup, struct svc *s, enum svc_state w
     publish_mark(b, (int)i, mark_of(s->state));
     if (s->kind != SVC_KIND_MAIN || s->state == SVC_BACKOFF)
         log_change(b, s, was);
-    if (s->kind == SVC_KIND_MAIN && (s->state == SVC_DONE || s->state == SVC_FAILED))
-        main_ended(b, s);
-    else if (s->state == SVC_FAILED)
-        unit_failed(b, s);
 }
 
 static void unit_noted(struct supervisor *sup, struct svc *s) {
@@ -208,7 +167,6 @@ static void unit_noted(struct supervisor *sup, struct svc *s) {
 }
 
 void publish_init(struct box *b) {
-    b->sup.changed = unit_changed;
     b->sup.noted = unit_noted;
     b->notify_up = getenv("NOTIFY_SOCKET");
     b->ready_at = INSTANT_NEVER;

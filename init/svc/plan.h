@@ -17,6 +17,9 @@ struct unit_set {
 static inline void unit_add(struct unit_set *s, size_t i) {
     s->bits[i / 64] |= UINT64_C(1) << i % 64;
 }
+static inline void unit_remove(struct unit_set *s, size_t i) {
+    s->bits[i / 64] &= ~(UINT64_C(1) << i % 64);
+}
 static inline bool unit_in(const struct unit_set *s, size_t i) {
     return s->bits[i / 64] >> i % 64 & 1;
 }

@@ -31,7 +31,7 @@ static void end_in(struct world *w, struct proc *p, span in, struct exit_info ho
     p->end = how;
 }
 
-/* --- probes ------------------------------------------------------------------------------- */
+/* --- probes ---------------------------------------------------------------------------- */
 
 static enum manner choose_manner(struct world *w, const struct probe_spec *spec) {
     const struct faults *f = &w->faults;
@@ -87,7 +87,7 @@ static void probe_deed(struct world *w, struct proc *p) {
     proc_end(w, p, (struct exit_info){ .code = !yes });
 }
 
-/* --- roles ---------------------------------------------------------------------------------- */
+/* --- roles ----------------------------------------------------------------------------- */
 
 static void role_start_life(struct world *w, struct proc *p, int sock) {
     const struct faults *f = &w->faults;
@@ -163,7 +163,7 @@ void actors_listen(struct world *w) {
             say(w, log, &w->procs[i]);
 }
 
-/* --- drain and prepare ------------------------------------------------------------------------ */
+/* --- drain and prepare ----------------------------------------------------------------- */
 
 static void drain_deed(struct world *w, struct proc *p) {
     for (int i = 0; i < w->top; i++) {
@@ -202,8 +202,15 @@ static void prepare_deed(struct world *w, struct proc *p) {
     proc_end(w, p, p->end.signaled ? p->end : (struct exit_info){ .code = 0 });
 }
 
-/* --- all
- * ------------------------------------------------------------------------------------------ */
+static void stopper_start(struct world *w, struct proc *p) {
+    p->unit = w->box->engine;
+    check_stop(w, p->unit);
+    if (!dice_hits(&w->dice, w->faults.probe_hangs))
+        end_in(w, p, dice_span(&w->dice, span_s(dice_below(&w->dice, 12))),
+               (struct exit_info){ .code = dice_below(&w->dice, 2) });
+}
+
+/* --- all ------------------------------------------------------------------------------- */
 
 void actor_deed(struct world *w, struct proc *p, enum deed d) {
     if (d == DO_BABBLE)
@@ -227,7 +234,8 @@ static enum proc_kind kind_of(const struct world *w, const char *title) {
     } known[] = { { "log", PROC_LOG },
                   { "channel", PROC_CHANNEL },
                   { "drain", PROC_DRAIN },
-                  { "prepare", PROC_PREPARE } };
+                  { "prepare", PROC_PREPARE },
+                  { "stop containers", PROC_STOPPER } };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(title, known[i].title) == 0)
             return known[i].kind;
@@ -257,6 +265,8 @@ pid_t actor_fork(struct world *w, const struct fork_req *r, struct err *e) {
         role_start_life(w, p, ((const struct channel_role *)r->arg)->sock);
     else if (kind == PROC_PREPARE)
         prepare_start(w, p);
+    else if (kind == PROC_STOPPER)
+        stopper_start(w, p);
     if (kind == PROC_DRAIN) { /* a fork has a copy of its parent's memory, so of what to send */
         p->sig = ((const struct box *)r->arg)->killer_signal;
         end_in(w, p, dice_span(&w->dice, span_ms(20)), (struct exit_info){ .code = 0 });

@@ -8,8 +8,8 @@
 #include "sys/signals.h"
 #include "world.h"
 
-static const span tick = { 1000000 };   /* epoll_wait(2) counts milliseconds */
-enum { HURRY_S = 1, FORCED_END_S = 4 }; /* as drain.c has them */
+static const span tick = { 1000000 };                      /* epoll_wait(2) counts milliseconds */
+enum { HURRY_S = 1, FORCED_END_S = 4, SYSTEMD_STOP = 37 }; /* as drain.c and forward.c have them */
 
 static instant box_now(const struct world *w) { return w->box->loop.now; }
 static const struct conf *conf_of(const struct world *w) { return w->box->conf; }
@@ -19,7 +19,7 @@ static bool in_status_set(const struct status_set *set, int status) {
     return set->bits[status / 64] >> status % 64 & 1;
 }
 
-/* --- why it ends, and with which status ------------------------------------------------------ */
+/* --- why it ends, and with which status ------------------------------------------------ */
 
 /* -1: it does not have to end for that. */
 static int main_end_code(const struct world *w, const struct unit_record *u) {
@@ -113,13 +113,12 @@ static void check_asked(struct world *w, int sig) {
 
 void check_signal(struct world *w, int sig) {
     check_sync(w, w->seen_ready);
-    if (sig == SIGTERM || sig == SIGINT)
+    if (sig == SIGTERM || sig == SIGINT || sig == SIGQUIT || sig == SYSTEMD_STOP)
         check_asked(w, sig);
     world_trace(w, "signal %d is delivered", sig);
 }
 
-/* --- what it starts ------------------------------------------------------------------------------
- */
+/* --- what it starts -------------------------------------------------------------------- */
 
 static bool may_start_without(const struct world *w, int unit, size_t k) {
     const struct svc *other = &w->box->svcs[k];
@@ -162,15 +161,14 @@ void check_spawn(struct world *w, int unit, const struct spawn_req *r) {
     check_request(w, unit, r);
 }
 
-/* --- what it signals
- * --------------------------------------------------------------------------------- */
+/* --- what it signals ------------------------------------------------------------------- */
 
 static bool grace_is_over(const struct world *w) {
     return w->drain.begun && !instant_before(box_now(w), w->drain.grace_end);
 }
 
 static instant kill_time(const struct world *w, int unit) {
-    instant at = instant_add(w->units[unit].termed_at, w->box->confs[unit]->stop_timeout);
+    instant at = instant_add(w->units[unit].stopped_at, w->box->confs[unit]->stop_timeout);
     return w->drain.begun ? instant_min(at, w->drain.grace_end) : at;
 }
 
@@ -184,13 +182,22 @@ static void check_stop_order(const struct world *w, int unit) {
             world_fail(w, "%s is stopped while %s runs", s->conf->name, name_of(w, (int)k));
 }
 
+void check_stop(struct world *w, int unit) {
+    struct unit_record *u = &w->units[unit];
+    if (u->stopped)
+        return;
+    u->stopped = true;
+    u->stopped_at = box_now(w);
+    check_stop_order(w, unit);
+}
+
 static void check_unit_kill(struct world *w, int unit) {
     struct unit_record *u = &w->units[unit];
     enum svc_state state = w->box->svcs[unit].state;
     bool stopping = state == SVC_STOPPING;
     if (stopping && w->box->confs[unit]->stop_signal == SIGKILL)
         return;
-    if (stopping && (!u->termed || instant_before(box_now(w), kill_time(w, unit))))
+    if (stopping && (!u->stopped || instant_before(box_now(w), kill_time(w, unit))))
         world_fail(w, "%s is killed too early", name_of(w, unit));
     if (!stopping && u->reaped_turn != w->turn)
         world_fail(w, "%s is killed while %s", name_of(w, unit), svc_state_name(state));
@@ -203,10 +210,9 @@ static void check_unit_signal(struct world *w, int unit, int sig) {
     if (u->reaped_turn && u->reaped_turn != w->turn && !group_has(w, u->group))
         world_fail(w, "signal %d for group %d of %s, which has been gone for a while", sig,
                    u->group, name_of(w, unit));
-    if (s->state == SVC_STOPPING && sig == s->conf->stop_signal && !u->termed) {
+    if (s->state == SVC_STOPPING && sig == s->conf->stop_signal) {
         u->termed = true;
-        u->termed_at = box_now(w);
-        check_stop_order(w, unit);
+        check_stop(w, unit);
     }
     if (sig == SIGKILL)
         check_unit_kill(w, unit);
@@ -250,8 +256,7 @@ void check_kill(struct world *w, pid_t pid, int sig) {
         world_fail(w, "signal %d for group %d, which is nobody's", sig, pid);
 }
 
-/* --- what it holds while it waits
- * ------------------------------------------------------------------------ */
+/* --- what it holds while it waits ------------------------------------------------------ */
 
 static bool others_wait_for(const struct box *b, int unit) {
     for (size_t k = 0; k < b->nunits; k++)
@@ -293,7 +298,7 @@ static void check_state(struct world *w, int unit) {
         world_fail(w, "%s is %s, and has a timer", s->conf->name, state);
     if (s->state == SVC_STOPPING && !timer_armed(&s->timer) && !u->killed)
         world_fail(w, "%s is stopping, and nobody is going to kill it", s->conf->name);
-    if (s->state == SVC_STOPPING && !u->termed)
+    if (s->state == SVC_STOPPING && !u->termed && !u->killed && !s->stopper.pid)
         world_fail(w, "%s is stopping, and has not been told", s->conf->name);
     if (s->state == SVC_READY && !s->executed)
         world_fail(w, "%s is ready, and has not been executed", s->conf->name);
@@ -400,8 +405,7 @@ void check_settled(struct world *w) {
     w->ever_ready |= b->ready;
 }
 
-/* --- before it sleeps: all that can be done has been done
- * ------------------------------------------------ */
+/* --- before it sleeps: all that can be done has been done ------------------------------ */
 
 static void check_awake(const struct world *w, instant until, instant due, const char *what) {
     if (!instant_is_never(due) && instant_before(instant_add(due, tick), until))
@@ -453,7 +457,7 @@ static void check_grace(struct world *w, instant until) {
 static void check_picture(struct world *w) {
     const struct proc *p = proc_role(w, PROC_CHANNEL);
     const struct box *b = w->box;
-    if (!p || p->deaf || p->babbled || p->killed || b->channel.sock.fd < 0)
+    if (!p || p->deaf || p->babbled || p->killed || b->channel.quitting)
         return;
     if (!p->told.whole)
         world_fail(w, "the channel knows nothing");
@@ -526,9 +530,7 @@ void check_sleep(struct world *w, instant until) {
     check_timers(w);
 }
 
-/* --- the end
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the end --------------------------------------------------------------------------- */
 
 void check_end(struct world *w) {
     struct box *b = w->box;

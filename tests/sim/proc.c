@@ -89,7 +89,7 @@ bool unit_is_well(struct world *w, int unit) {
     return age.ns >= p->life.ready.ns && age.ns < p->life.ill.ns;
 }
 
-/* --- the end of one ------------------------------------------------------------------ */
+/* --- the end of one -------------------------------------------------------------------- */
 
 /* The parent is told; a SIGCHLD that waits already is all the box gets (signal(7)). */
 static void tell_parent(struct world *w, struct proc *p) {
@@ -131,7 +131,7 @@ void proc_end(struct world *w, struct proc *p, struct exit_info how) {
     tell_parent(w, p);
 }
 
-/* --- signals -------------------------------------------------------------------------- */
+/* --- signals --------------------------------------------------------------------------- */
 
 static void end_at(struct world *w, struct proc *p, span in, struct exit_info how) {
     instant at = instant_add(w->now, in);
@@ -187,7 +187,7 @@ void proc_signal(struct world *w, struct proc *p, int sig) {
         take_pending(w, p);
 }
 
-/* --- deeds ------------------------------------------------------------------------------ */
+/* --- deeds ----------------------------------------------------------------------------- */
 
 static struct proc *kin_new(struct world *w, const struct proc *p, pid_t parent, pid_t group) {
     struct proc *q = proc_new(w, PROC_KIN, p->unit);

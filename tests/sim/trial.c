@@ -89,7 +89,7 @@ int trial_run(struct world *w, const struct trial *t) {
     return code;
 }
 
-/* --- a random configuration ---------------------------------------------------------------- */
+/* --- a random configuration ------------------------------------------------------------ */
 
 struct maker {
     struct world *w;
@@ -200,7 +200,7 @@ static void make_config(struct maker *m) {
         make_service(m, i);
 }
 
-/* --- random lives --------------------------------------------------------------------------- */
+/* --- random lives ---------------------------------------------------------------------- */
 
 static span short_span(struct dice *d) {
     static const int64_t most_us[] = { 0, 100, 2000, 50000, 400000 };
@@ -273,7 +273,7 @@ static void random_life(struct world *w, int unit, unsigned nth, struct life *l)
     l->lingers = dice_hits(d, bad / 10) ? SPAN_NEVER : dice_span(d, span_us(300));
 }
 
-/* --- random trouble ------------------------------------------------------------------------ */
+/* --- random trouble -------------------------------------------------------------------- */
 
 static void random_faults(struct world *w, int trouble) {
     struct dice *d = &w->dice;

@@ -12,7 +12,7 @@
 #include "base/own.h"
 #include "sys/signals.h"
 
-/* --- telling -------------------------------------------------------------------------- */
+/* --- telling --------------------------------------------------------------------------- */
 
 static char *report_text; /* WORLD_FAILURE bytes, shared with the parent; or NULL */
 
@@ -54,7 +54,7 @@ int world_unit(const struct world *w, const char *name) {
     return -1;
 }
 
-/* --- stimuli: what people and other programs do ------------------------------------------ */
+/* --- stimuli: what people and other programs do ---------------------------------------- */
 
 void world_stimulate(struct world *w, span after, enum stimulus_kind kind, int what) {
     if (w->nstimuli == WORLD_STIMULI)
@@ -97,7 +97,7 @@ static void stimuli_run(struct world *w) {
         }
 }
 
-/* --- signals to the box -------------------------------------------------------------------- */
+/* --- signals to the box ---------------------------------------------------------------- */
 
 static void notify(struct world *w) {
     for (int sig = 1; sig <= SIGNAL_MAX && !w->notified; sig++)
@@ -124,7 +124,7 @@ static void signals_ready(struct source *src, uint32_t got) {
     }
 }
 
-/* --- struct sys ------------------------------------------------------------------------------ */
+/* --- struct sys ------------------------------------------------------------------------ */
 
 static instant world_now(struct sys *s) { return ((struct world *)(void *)s)->now; }
 
@@ -317,8 +317,7 @@ static int world_forward(struct sys *s, pid_t pid, const struct signalfd_siginfo
     return world_kill(s, pid, as_signal);
 }
 
-/* --- the whole ----------------------------------------------------------------------------------
- */
+/* --- the whole ------------------------------------------------------------------------- */
 
 void world_init(struct world *w, uint64_t seed) {
     *w = (struct world){ .sys = { .now = world_now,

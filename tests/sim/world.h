@@ -25,7 +25,7 @@ enum {
     WORLD_FAILURE = 512, /* bytes of what is wrong */
 };
 
-/* --- lives ---------------------------------------------------------------------------- */
+/* --- lives ----------------------------------------------------------------------------- */
 
 enum kin_kind {
     KIN_GROUP,  /* a child in the same group; an orphan when its parent ends */
@@ -72,7 +72,7 @@ struct faults {
     span late;              /* most that a wakeup comes late */
 };
 
-/* --- processes -------------------------------------------------------------------------- */
+/* --- processes ------------------------------------------------------------------------- */
 
 enum proc_kind {
     PROC_UNIT,
@@ -81,7 +81,8 @@ enum proc_kind {
     PROC_LOG,
     PROC_CHANNEL,
     PROC_DRAIN,
-    PROC_PREPARE
+    PROC_PREPARE,
+    PROC_STOPPER, /* asks the engine's containers to end before the engine is */
 };
 enum deed { DO_SESSION, DO_EXEC, DO_KIN, DO_SAY, DO_STOP, DO_BABBLE, DO_END, NDEEDS };
 enum manner { MANNER_QUICK, MANNER_WAITS, MANNER_HANGS, MANNER_CRASHES, MANNER_LIES };
@@ -119,8 +120,8 @@ struct unit_record {
     bool ended; /* since its latest start */
     struct exit_info last;
     struct exec_failure refused;
-    bool termed, killed; /* since its latest start */
-    instant termed_at;
+    bool stopped, termed, killed; /* since its latest start; stopped: or its stopper was started */
+    instant stopped_at;
     instant started_at, ended_at;
     enum svc_state seen; /* when the box last went to sleep */
 };
@@ -194,7 +195,7 @@ struct life life_quiet(void);
 int world_unit(const struct world *w, const char *name); /* its index, or -1 */
 struct proc *world_leader(struct world *w, int unit);    /* alive, or NULL */
 
-/* --- among the files of the simulation --------------------------------------------------- */
+/* --- among the files of the simulation ------------------------------------------------- */
 
 struct proc *proc_find(struct world *w, pid_t pid);
 struct proc *proc_new(struct world *w, enum proc_kind kind, int unit); /* child of the box */
@@ -215,6 +216,7 @@ void actors_listen(struct world *w); /* roles read what PID 1 has sent them */
 /* check.c */
 void check_spawn(struct world *w, int unit, const struct spawn_req *r);
 void check_kill(struct world *w, pid_t pid, int sig);
+void check_stop(struct world *w, int unit);       /* it is asked to end */
 void check_settled(struct world *w);              /* the box is about to wait */
 void check_sleep(struct world *w, instant until); /* and nothing is left to do but sleep */
 void check_signal(struct world *w, int sig);      /* about to be given to the box */
