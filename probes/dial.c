@@ -1,4 +1,4 @@
-/* Waiting on descriptors, and connecting. */
+/* Connecting. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -9,49 +9,6 @@
 #include "probes/attempt.h"
 
 enum { REFUSED_PAUSE_MS = 5 };
-
-int await_fd(int fd, short events, instant deadline) {
-    for (;;) {
-        struct pollfd p = { .fd = fd, .events = events };
-        int n = poll(&p, 1, instant_timeout_ms(deadline, instant_now()));
-        if (n > 0)
-            return 0;
-        if (n == 0)
-            return -ETIMEDOUT;
-        if (errno != EINTR)
-            return -errno;
-    }
-}
-
-int recv_some(int fd, void *buf, size_t cap, instant deadline) {
-    for (;;) {
-        int rc = await_fd(fd, POLLIN, deadline);
-        if (rc < 0)
-            return rc;
-        ssize_t n = recv(fd, buf, cap, MSG_DONTWAIT);
-        if (n >= 0)
-            return (int)n;
-        if (errno != EAGAIN && errno != EINTR)
-            return -errno;
-    }
-}
-
-int send_all(int fd, const void *bytes, size_t n, instant deadline) {
-    const char *at = bytes;
-    while (n > 0) {
-        int rc = await_fd(fd, POLLOUT, deadline);
-        if (rc < 0)
-            return rc;
-        ssize_t sent = send(fd, at, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN && errno != EINTR)
-            return -errno;
-        if (sent > 0) {
-            at += sent;
-            n -= (size_t)sent;
-        }
-    }
-    return 0;
-}
 
 /* One address being tried. */
 struct call {
