@@ -3,20 +3,21 @@
 #define BASE_LIMITS_H
 
 enum {
-    MAX_SERVICES = 128,           /* services: a config error names the first one too many */
-    MAX_NAME = 32,                /* bytes of a service name, NUL included; config error */
-    MAX_SPAN_DAYS = 36500,        /* the longest time that can be written; config error */
-    MAX_WORDS = 256,              /* words of one command or list; config error */
-    MAX_CONF_FILES = 64,          /* files in pinnace.d; config error */
-    MAX_INI_LINE = 4096,          /* bytes of one INI line; config error with its number */
-    MAX_CONF_FILE = 1 << 20,      /* bytes of one INI file; config error */
-    MAX_STOPPED_CONTAINERS = 256, /* containers stopped before the engine; the rest by it */
-    MAX_CONTAINER_LIST = 4 << 20, /* bytes of the engine's list; more: the engine stops all */
-    MAX_PROBE_SPEC = 1024,        /* bytes of a probe spec; config error */
-    MAX_PROBE_REASON = 200,       /* bytes of a probe's reason kept for status; cut */
-    MAX_PROBE_OUTPUT = 4096,      /* bytes read of a probe's answer; the rest is not read */
-    MAX_PROBE_HEAD = 16384,       /* bytes of an HTTP answer before its body; the probe says no */
-    MAX_PROBE_ADDRS = 8,          /* addresses of one name that are tried; later ones are not */
+    MAX_SERVICES = 128,                /* services: a config error names the first one too many */
+    MAX_NAME = 32,                     /* bytes of a service name, NUL included; config error */
+    MAX_SPAN_DAYS = 36500,             /* the longest time that can be written; config error */
+    MAX_WORDS = 256,                   /* words of one command or list; config error */
+    MAX_CONF_FILES = 64,               /* files in pinnace.d; config error */
+    MAX_INI_LINE = 4096,               /* bytes of one INI line; config error with its number */
+    MAX_ENV_VALUE = MAX_INI_LINE - 64, /* bytes of PINNACE_...=value; config error */
+    MAX_CONF_FILE = 1 << 20,           /* bytes of one INI file; config error */
+    MAX_STOPPED_CONTAINERS = 256,      /* containers stopped before the engine; the rest by it */
+    MAX_CONTAINER_LIST = 4 << 20,      /* bytes of the engine's list; more: the engine stops all */
+    MAX_PROBE_SPEC = 1024,             /* bytes of a probe spec; config error */
+    MAX_PROBE_REASON = 200,            /* bytes of a probe's reason kept for status; cut */
+    MAX_PROBE_OUTPUT = 4096,           /* bytes read of a probe's answer; the rest is not read */
+    MAX_PROBE_HEAD = 16384,   /* bytes of an HTTP answer before its body; the probe says no */
+    MAX_PROBE_ADDRS = 8,      /* addresses of one name that are tried; later ones are not */
     MAX_PROBE_HOST = 256,     /* bytes of a host name, NUL included (RFC 1035: 253); config error */
     MAX_NAMESERVERS = 3,      /* of resolv.conf, as in resolv.conf(5); later ones are not asked */
     MAX_MARKS = 512,          /* timeline entries; later ones are counted, not kept */

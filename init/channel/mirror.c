@@ -84,7 +84,8 @@ void mirror_timeline(const struct mirror *m, struct text *t) {
     text_add(t, "{\"marks_lost\":%llu,\"marks\":[", (unsigned long long)m->box.marks_lost);
     for (size_t i = 0; i < m->nmarks; i++) {
         const struct wire_mark *k = &m->marks[i];
-        int64_t us = instant_since(k->at, m->box.started).ns / 1000;
+        bool early = instant_before(k->at, m->box.started); /* no box came yet */
+        int64_t us = early ? 0 : instant_since(k->at, m->box.started).ns / 1000;
         text_add(t, "%s{\"at_ms\":%lld.%03lld,\"unit\":", i ? "," : "", (long long)(us / 1000),
                  (long long)(us % 1000));
         if (k->unit >= 0 && (size_t)k->unit < m->nunits)

@@ -73,7 +73,7 @@ static int parse_field(const char *line, size_t n, struct seen *seen, struct req
     if (!colon || !is_token(line, (size_t)(colon - line)))
         return -400; /* also obs-fold, which begins with a blank */
     for (const char *p = colon; p < line + n; p++)
-        if ((unsigned char)*p < ' ' && *p != '\t')
+        if (((unsigned char)*p < ' ' && *p != '\t') || *p == 0x7f)
             return -400;
     size_t name = (size_t)(colon - line);
     if (++seen->fields > MAX_FIELDS)
@@ -88,7 +88,7 @@ static int parse_field(const char *line, size_t n, struct seen *seen, struct req
 
 int request_parse(const char *bytes, size_t n, struct request *out) {
     const char *end = memmem(bytes, n, "\r\n\r\n", 4);
-    if (!end)
+    if (!end || end + 4 > bytes + MAX_REQUEST)
         return n >= MAX_REQUEST ? -431 : 0;
     *out = (struct request){ 0 };
     struct seen seen = { 0 };

@@ -1,4 +1,5 @@
 /* config.c — `pinnace check` and `pinnace config`. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,12 +25,23 @@ static int check_plan(const struct conf *c, struct err *e) {
     struct svc_conf *engine = svc_conf_new("engine", e);
     if (!engine)
         return -e->code;
+    struct svc_conf *cmd = svc_conf_new("main", e);
+    if (!cmd) {
+        svc_conf_free(engine);
+        return -e->code;
+    }
     char **after = engine->after;
     engine->after = c->engine.after;
     confs[n++] = engine;
+    confs[n++] = cmd;
     int rc = svc_plan(&plan, confs, n, e);
+    for (size_t i = 0; i < n && rc == 0 && c->main.start == START_READY; i++)
+        if (unit_in(&plan.after[i], n - 1))
+            rc = err_set(e, EINVAL, "%s.after: CMD itself waits for %s; set [main] start = now",
+                         confs[i]->name, confs[i]->name);
     engine->after = after;
     svc_conf_free(engine);
+    svc_conf_free(cmd);
     return rc;
 }
 

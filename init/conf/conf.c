@@ -304,7 +304,7 @@ static int target_from_env(struct conf *c, const char *var, struct target *t, in
 static int add_variable(struct conf *c, const char *assignment, struct err *e) {
     char var[128];
     size_t n = strcspn(assignment, "=");
-    (void)snprintf(var, sizeof var, "%.*s", n < sizeof var ? (int)n : 0, assignment);
+    (void)snprintf(var, sizeof var, "%.*s", n < sizeof var ? (int)n : 8, assignment);
     const char *rest = var + strlen("PINNACE_");
     if (strcmp(rest, "CONFIG") == 0 || strcmp(rest, "HOST") == 0 || strcmp(rest, "TOKEN") == 0)
         return 0; /* where the config is, and what the client verbs read */
@@ -318,8 +318,16 @@ static int add_variable(struct conf *c, const char *assignment, struct err *e) {
     }
     if (rc < 0)
         return err_wrap(e, "environment: %s", var);
-    rc = set_key(&t, (unsigned)c->nsources - 1, t.section->options[option].key, assignment + n + 1,
-                 e);
+    char value[MAX_ENV_VALUE + 1];
+    const char *text = assignment + n + 1 + strspn(assignment + n + 1, " \t\r\n\v\f");
+    size_t len = strlen(text);
+    while (len > 0 && isspace((unsigned char)text[len - 1])) /* as in a file */
+        len--;
+    if (len > MAX_ENV_VALUE)
+        return err_set(e, E2BIG, "environment: %s: value of %zu bytes, %d are allowed", var, len,
+                       MAX_ENV_VALUE);
+    (void)snprintf(value, sizeof value, "%.*s", (int)len, text);
+    rc = set_key(&t, (unsigned)c->nsources - 1, t.section->options[option].key, value, e);
     return rc < 0 ? err_wrap(e, "environment: %s", var) : 0;
 }
 
@@ -384,7 +392,10 @@ static void dump_section(const struct section *s, const void *base, const char *
     emit(arg, line);
     for (size_t i = 0; i < s->n; i++) {
         const char *value = given[i].text ? given[i].text : s->options[i].preset;
-        (void)snprintf(line, sizeof line, "%s = %s", s->options[i].key, value ? value : "");
+        if (value && strchr(value, '\n')) /* as the environment may have it, but no file */
+            (void)snprintf(line, sizeof line, "; %s: a text of several lines", s->options[i].key);
+        else
+            (void)snprintf(line, sizeof line, "%s = %s", s->options[i].key, value ? value : "");
         emit(arg, line);
     }
     emit(arg, "");

@@ -23,7 +23,8 @@ static int opt_text(const struct option *o, const char *text, void *field, struc
 }
 
 static int opt_dir(const struct option *o, const char *text, void *field, struct err *e) {
-    if (text[0] && text[0] != '/' && strcmp(text, "auto") != 0 && strcmp(text, "none") != 0)
+    if (text[0] && text[0] != '/' && strcmp(text, "auto") != 0 &&
+        !(strcmp(text, "none") == 0 && strstr(o->allowed, "none")))
         return err_set(e, EINVAL, "'%.80s' is not an absolute path", text);
     return opt_text(o, text, field, e);
 }
@@ -76,7 +77,7 @@ static int opt_span(const struct option *o, const char *text, void *field, struc
 
 static int opt_count(const struct option *o, const char *text, void *field, struct err *e) {
     (void)o;
-    return parse_uint(text, 0, 1000000, field, e);
+    return parse_uint(text, 1, 1000000, field, e);
 }
 
 static int opt_unlimited(const struct option *o, const char *text, void *field, struct err *e) {
@@ -185,7 +186,8 @@ static int parse_limit_value(const char *text, rlim_t *out, struct err *e) {
         return 0;
     }
     int rc = parse_size(text, &v, e);
-    *out = v;
+    if (rc == 0)
+        *out = v;
     return rc;
 }
 
@@ -205,7 +207,10 @@ static int parse_limit(char *word, struct spawn_limit *out, struct err *e) {
             continue;
         out->resource = rlimit_names[i].resource;
         int rc = parse_limit_value(value, &out->value.rlim_cur, e);
-        return rc < 0 ? rc : parse_limit_value(hard ? hard : value, &out->value.rlim_max, e);
+        rc = rc < 0 ? rc : parse_limit_value(hard ? hard : value, &out->value.rlim_max, e);
+        if (rc == 0 && out->value.rlim_cur > out->value.rlim_max)
+            return err_set(e, EINVAL, "'%s': the soft limit is above the hard one", word);
+        return rc;
     }
     const char *near = nearest(word, names, NRLIMITS);
     return err_set(e, EINVAL, "'%.40s' is not a resource limit%s%s%s", word,
@@ -255,6 +260,8 @@ static int opt_signal_map(const struct option *o, const char *text, void *field,
             *colon++ = '\0';
         int from = signal_number(*w);
         int to = !colon ? -1 : strcmp(colon, "0") == 0 ? 0 : signal_number(colon);
+        if (colon)
+            colon[-1] = ':'; /* for the message */
         if (from < 0 || to < 0)
             return err_set(e, EINVAL,
                            "'%.40s' is not FROM:TO with signals, such as TERM:QUIT or HUP:0", *w);

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 /* A directory that somebody else owns could be switched under us: /tmp is everybody's. */
-static int usable(const char *path, int make, struct err *e) {
+static int usable(const char *path, int make, int mine, struct err *e) {
     struct stat st;
     if (make && mkdir(path, 0755) < 0 && errno != EEXIST)
         return err_sys(e, errno, "make the run directory %s", path);
@@ -16,7 +16,7 @@ static int usable(const char *path, int make, struct err *e) {
         return err_sys(e, errno, "find the run directory %s", path);
     if (!S_ISDIR(st.st_mode))
         return err_set(e, ENOTDIR, "the run directory %s is not a directory", path);
-    if (make && st.st_uid != geteuid())
+    if (mine && st.st_uid != geteuid())
         return err_set(e, EPERM, "the run directory %s belongs to another user", path);
     if (make && access(path, W_OK | X_OK) < 0)
         return err_sys(e, errno, "write in the run directory %s", path);
@@ -28,15 +28,15 @@ int rundir_find(const char *wanted, int make, char out[RUNDIR_MAX], struct err *
         if (snprintf(out, RUNDIR_MAX, "%s", wanted) >= RUNDIR_MAX)
             return err_set(e, ENAMETOOLONG, "run-dir %s has more than %d bytes", wanted,
                            RUNDIR_MAX - 1);
-        return usable(out, make, e);
+        return usable(out, make, make, e);
     }
     const char *xdg = getenv("XDG_RUNTIME_DIR");
     (void)snprintf(out, RUNDIR_MAX, "/run/pinnace");
-    if (usable(out, make, e) == 0)
+    if (usable(out, make, make, e) == 0)
         return 0;
     if (xdg && xdg[0] == '/' && snprintf(out, RUNDIR_MAX, "%s/pinnace", xdg) < RUNDIR_MAX &&
-        usable(out, make, e) == 0)
+        usable(out, make, make, e) == 0)
         return 0;
     (void)snprintf(out, RUNDIR_MAX, "/tmp/pinnace-%u", (unsigned)geteuid());
-    return usable(out, make, e);
+    return usable(out, make, 1, e);
 }

@@ -52,12 +52,12 @@ static int timestamp(char *out, size_t cap) {
 }
 
 void log_file_line(struct log_file *f, const char *text, size_t n) {
-    if (f->fd >= 0 && f->size + n > LOG_FILE_BYTES)
+    char stamp[64];
+    int k = timestamp(stamp, sizeof stamp);
+    if (f->fd >= 0 && f->size > 0 && f->size + (size_t)k + n + 1 > LOG_FILE_BYTES)
         rotate(f);
     if (f->fd < 0)
         return;
-    char stamp[64];
-    int k = timestamp(stamp, sizeof stamp);
     char newline = '\n';
     struct iovec parts[] = { { stamp, (size_t)k },
                              { (void *)(uintptr_t)text, n },

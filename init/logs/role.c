@@ -41,7 +41,7 @@ struct logs {
     struct output *outputs;
     int scratch[2]; /* pipe for tee(2) */
     bool quit;
-    char buf[PIPE_BYTES];
+    char buf[PIPE_BYTES + 1]; /* match() ends a line with NUL */
 };
 
 /* --- lines ----------------------------------------------------------------------------- */
@@ -80,7 +80,7 @@ static bool put_line(struct output *o, char *line, size_t n) {
 /* Copy what the pipe holds without taking it off. The number of bytes. */
 static size_t look(struct output *o) {
     struct logs *l = o->logs;
-    ssize_t n = tee(o->pipe.fd, l->scratch[1], sizeof l->buf, SPLICE_F_NONBLOCK);
+    ssize_t n = tee(o->pipe.fd, l->scratch[1], PIPE_BYTES, SPLICE_F_NONBLOCK);
     size_t have = 0;
     while (n > 0 && have < (size_t)n) {
         ssize_t k = read(l->scratch[0], l->buf + have, (size_t)n - have);
@@ -126,7 +126,7 @@ static bool put_pipe(struct output *o, bool all) {
     for (;;) {
         size_t n = look(o);
         size_t from = *o->written < n ? *o->written : n;
-        bool whole = all || n == sizeof l->buf;
+        bool whole = all || n == PIPE_BYTES;
         while (from < n) {
             size_t next, end = piece(l->buf, from, n, whole, &next);
             if (next == 0 || !put_line(o, l->buf + from, end - from))
@@ -147,11 +147,6 @@ static void pump(struct output *o, bool all) {
     timer_stop(&o->partial);
     if (put_pipe(o, all) && !o->logs->console.stuck)
         timer_arm(&o->logs->loop, &o->partial, span_ms(PARTIAL_MS));
-}
-
-static void pipe_ready(struct source *s, uint32_t got) {
-    (void)got;
-    pump(CONTAINER_OF(s, struct output, pipe), false);
 }
 
 static void partial_fired(struct timer *t) { pump(CONTAINER_OF(t, struct output, partial), true); }
@@ -185,22 +180,33 @@ static void notify_ready(struct source *s, uint32_t got) {
         say(o->logs, (int)(o - o->logs->outputs), PROBE_NOTIFY);
 }
 
+static void take_control(struct logs *l, const union wire_any *m) {
+    if (m->head.kind == WIRE_QUIT)
+        l->quit = true;
+    bool known = m->head.kind == WIRE_FLUSH && m->word.unit >= 0 && m->word.unit < (int)l->role->n;
+    if (!known || l->outputs[m->word.unit].pipe.fd < 0)
+        return;
+    /* Before, not after: the pipe may hold words of the next process already. */
+    l->outputs[m->word.unit].matched = false;
+    pump(&l->outputs[m->word.unit], true);
+}
+
 static void control_ready(struct source *s, uint32_t got) {
     (void)got;
     struct logs *l = CONTAINER_OF(s, struct logs, control);
     union wire_any m;
-    int rc = wire_recv(s->fd, &m);
+    int rc;
+    while ((rc = wire_recv(s->fd, &m)) > 0)
+        take_control(l, &m);
     if (rc < 0)
         _exit(1); /* PID 1 is gone, or does not make sense */
-    if (rc == 0)
-        return;
-    if (m.head.kind == WIRE_QUIT)
-        l->quit = true;
-    bool known = m.head.kind == WIRE_FLUSH && m.word.unit >= 0 && m.word.unit < (int)l->role->n;
-    if (!known || l->outputs[m.word.unit].pipe.fd < 0)
-        return;
-    pump(&l->outputs[m.word.unit], true);
-    l->outputs[m.word.unit].matched = false;
+}
+
+/* What PID 1 has said comes first: after FLUSH the pipe holds the words of the next process. */
+static void pipe_ready(struct source *s, uint32_t got) {
+    struct output *o = CONTAINER_OF(s, struct output, pipe);
+    control_ready(&o->logs->control, got);
+    pump(o, false);
 }
 
 /* --- start and end ------------------------------------------------------------------------ */
@@ -251,6 +257,8 @@ int log_role_run(void *role) {
     if (!l)
         return 1;
     l->role = role;
+    if (l->role->drop >= 0)
+        (void)close(l->role->drop);
     int rc = start(l);
     if (rc < 0) {
         log_error(NULL, "role log cannot start: %s", strerror(-rc));

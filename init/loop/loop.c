@@ -62,7 +62,15 @@ static void run_sources(struct loop *l, int n) {
 }
 
 static void run_timers(struct loop *l) {
+    struct link due;
+    list_init(&due);
     for (struct timer *t; (t = first_timer(l)) && !instant_before(l->now, t->at);) {
+        timer_stop(t);
+        list_insert_before(&due, &t->link);
+    }
+    /* Apart, so that what a callback arms for now has to wait for the next turn. */
+    while (!list_empty(&due)) {
+        struct timer *t = CONTAINER_OF(due.next, struct timer, link);
         timer_stop(t);
         t->fire(t);
     }

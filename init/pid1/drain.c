@@ -122,6 +122,7 @@ static void grace_over(struct timer *t) {
              who.len ? names : " processes that belong to no service");
     b->killed = true;
     b->log.quitting = b->channel.quitting = true; /* it may take them along: that is no news */
+    supervisor_kill(&b->sup); /* needs no fork, and finds those who left their group */
     signal_all(b, SIGKILL);
     timer_arm(&b->loop, &b->last_call, span_s(LAST_CALL_S));
 }
@@ -168,6 +169,8 @@ void drain_advance(struct box *b) {
         if (!others_run(b))
             end_begin(b);
     }
-    if (b->phase == PHASE_END && !role_runs(&b->log) && !role_runs(&b->channel))
+    if (b->phase == PHASE_END && !role_runs(&b->log) && !role_runs(&b->channel)) {
+        timer_stop(&b->last_call);
         b->done = true;
+    }
 }

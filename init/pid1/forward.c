@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -15,36 +16,51 @@ static struct svc *running_main(struct box *b) {
     return s && s->child.pid ? s : NULL;
 }
 
-static void take_terminal(pid_t group) {
-    if (isatty(0))
-        (void)tcsetpgrp(0, group);
+/* The terminal is only passed on by who has it: in the background it is the shell's. */
+static bool pass_terminal(pid_t from, pid_t to) {
+    return tcgetpgrp(0) == from && tcsetpgrp(0, to) == 0;
 }
 
 /* Job control when a shell started us: CMD was stopped from the terminal, so stop as well;
- * the shell's fg continues us, and we continue CMD. PID 1 cannot be stopped. */
-static void main_stopped(struct box *b, int sig) {
-    if (b->is_pid1 || (sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU))
+ * the shell's fg continues us, and we continue CMD. PID 1 cannot be stopped. A shell whose
+ * job already runs does not tell of fg: then CMD, wanting the terminal, is stopped first. */
+static void main_stopped(const struct svc *s, int sig) {
+    if (sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU)
         return;
-    take_terminal(getpgrp());
+    if (sig != SIGTSTP && pass_terminal(getpgrp(), s->group)) {
+        (void)kill(-s->group, SIGCONT);
+        return;
+    }
+    (void)pass_terminal(s->group, getpgrp());
     (void)kill(getpid(), SIGSTOP);
 }
 
+/* Asked, not read from the signal: SIGCHLDs that come together are one. 0: not stopped. */
+static int stopped_by(pid_t pid) {
+    siginfo_t info = { 0 };
+    int rc = waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG);
+    return rc == 0 && info.si_pid == pid ? info.si_status : 0;
+}
+
 static void child_changed(struct box *b, const struct signalfd_siginfo *si) {
-    const struct svc *s = running_main(b);
-    bool stopped = si->ssi_code == CLD_STOPPED && s && (pid_t)si->ssi_pid == s->child.pid;
     children_reap(&b->children, (pid_t)si->ssi_pid);
-    if (stopped)
-        main_stopped(b, si->ssi_status);
+    const struct svc *s = running_main(b);
+    int sig = s && !b->is_pid1 ? stopped_by(s->child.pid) : 0;
+    if (sig)
+        main_stopped(s, sig);
 }
 
 static void forward(struct box *b, struct svc *s, const struct signalfd_siginfo *si) {
     int to = b->conf->main.map_signal.to[si->ssi_signo];
     if (to == 0)
         return;
-    if (si->ssi_signo == SIGCONT && !b->is_pid1)
-        take_terminal(s->group);
-    pid_t target = b->conf->main.signal_group ? -s->group : s->child.pid;
+    bool resumed = si->ssi_signo == SIGCONT && !b->is_pid1; /* as a group, as it was stopped */
+    if (resumed)
+        (void)pass_terminal(getpgrp(), s->group);
+    pid_t target = b->conf->main.signal_group || resumed ? -s->group : s->child.pid;
     int rc = b->sys->forward(b->sys, target, si, to);
+    if (rc == -ESRCH && target < 0) /* just forked, it does not lead its group yet */
+        rc = b->sys->forward(b->sys, s->child.pid, si, to);
     char name[24];
     if (rc < 0 && rc != -ESRCH)
         log_warn(NULL, "pass %s on to CMD: %s", signal_name(name, sizeof name, to), strerror(-rc));

@@ -27,16 +27,16 @@ static bool in_set(const struct status_set *set, int status) {
 
 /* CMD has ended for good: what that means is [main] on-exit's to say. */
 static void main_ended(struct box *b, struct svc *s) {
-    int code = svc_exit_status(s) & 255;
+    bool never_ran = s->exec_failure.code || !s->ended;
+    int code = s->ended ? svc_exit_status(s) & 255 : EXIT_CANNOT_START;
     if (in_set(&b->conf->main.remap_exit, code))
         code = 0;
-    if (s->exec_failure.code)
+    if (never_ran)
         log_error(NULL, "%s", s->reason);
     if (tcgetpgrp(0) == s->last.pid)
         (void)tcsetpgrp(0, getpgrp()); /* take the terminal back, as it was given */
     int policy = b->conf->main.on_exit;
-    if (policy == EXIT_SHUTDOWN || (policy == EXIT_SHUTDOWN_ON_FAILURE && code != 0) ||
-        s->exec_failure.code)
+    if (policy == EXIT_SHUTDOWN || (policy == EXIT_SHUTDOWN_ON_FAILURE && code != 0) || never_ran)
         drain_begin(b, code, "CMD has ended");
     else
         log_info(NULL, "CMD has ended with status %d; staying up", code);
@@ -70,7 +70,7 @@ static void boot_deadline_over(struct timer *t) {
     if (b->conf->pinnace.on_boot_timeout == BOOT_TIMEOUT_EXIT) {
         drain_begin(b, EXIT_BOOT_TIMEOUT, "the boot deadline has passed");
     } else if (b->main >= 0) {
-        b->plan.after[b->main] = (struct unit_set){ 0 }; /* degraded: CMD starts all the same */
+        b->svcs[b->main].impatient = true; /* degraded: CMD starts all the same */
         b->sup.dirty = true;
     }
 }

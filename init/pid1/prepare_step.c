@@ -108,7 +108,8 @@ static void prepare_done(struct box *b, const char *problem) {
         engine->argv = b->engine_argv;
     if (b->prepared.socket[0])
         engine->before_stop = stop_containers;
-    boot(b);
+    if (b->phase == PHASE_PREPARE) /* that it failed may have been the end */
+        boot(b);
 }
 
 static void prepare_exited(struct child *c, struct exit_info how) {

@@ -18,11 +18,14 @@ static bool same_name(const char *a, const char *b) {
 static bool is_left_out(const struct env_request *r, const char *var) {
     static const char *const always[] = { "PINNACE_TOKEN=", "NOTIFY_SOCKET=", "WATCHDOG_USEC=",
                                           "WATCHDOG_PID=" };
+    static const char *const listen[] = { "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=",
+                                          "LISTEN_PIDFDID=" }; /* sd_listen_fds(3) */
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
         if (has_prefix(var, always[i]))
             return true;
-    if (r->kind != SVC_KIND_MAIN && has_prefix(var, "LISTEN_"))
-        return true;
+    for (size_t i = 0; r->kind != SVC_KIND_MAIN && i < sizeof listen / sizeof listen[0]; i++)
+        if (has_prefix(var, listen[i]))
+            return true;
     return r->kind == SVC_KIND_ENGINE && has_prefix(var, "DOCKER_HOST=");
 }
 

@@ -14,7 +14,7 @@ struct env_request {
 
 /* *out becomes a NULL-terminated array in one block for free(3); the strings stay borrowed,
  * NOTIFY_SOCKET's is in the block. Left out: PINNACE_TOKEN; NOTIFY_SOCKET and WATCHDOG_*
- * (pinnace's own); LISTEN_* but for CMD, who inherits those descriptors; DOCKER_HOST for
+ * (pinnace's own); sd_listen_fds(3)'s but for CMD, who inherits those descriptors; DOCKER_HOST for
  * the engine, whose entry script would take it as an address to listen on. */
 int environment_make(const struct env_request *r, const char ***out, struct err *e);
 

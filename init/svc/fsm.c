@@ -118,8 +118,6 @@ enum svc_event svc_classify_exit(const struct svc_conf *conf, const struct svc_e
 span svc_backoff(const struct svc_conf *conf, unsigned failures, uint32_t random) {
     int64_t ns = conf->backoff.from.ns;
     for (unsigned i = 1; i < failures && ns < conf->backoff.to.ns; i++)
-        ns *= 2;
-    if (ns > conf->backoff.to.ns)
-        ns = conf->backoff.to.ns;
+        ns = ns > conf->backoff.to.ns / 2 ? conf->backoff.to.ns : ns * 2;
     return (span){ ns - ns / 10 * (int64_t)(random % 1024) / 1024 };
 }

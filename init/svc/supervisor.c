@@ -15,9 +15,11 @@
 enum {
     SETTLE_S = 10,       /* ready for so long: past failures are forgotten */
     LONG_ATTEMPT_S = 60, /* one try of a probe that waits, while starting */
+    KILL_AGAIN_S = 1,    /* pause between looks at a group that was sent SIGKILL */
 };
 
 static void svc_event(struct svc *s, enum svc_event event);
+static bool may_start(const struct supervisor *sup, size_t i);
 
 static struct sys *sys_of(const struct svc *s) { return s->sup->loop->sys; }
 
@@ -40,14 +42,17 @@ static bool group_alive(struct svc *s) {
     return s->group != 0;
 }
 
+/* Until its child has made its session there is no group, and the child takes the signal. */
 static void group_signal(struct svc *s, int sig) {
-    if (s->group)
-        (void)sys_of(s)->kill(sys_of(s), -s->group, sig);
+    if (s->group && sys_of(s)->kill(sys_of(s), -s->group, sig) == -ESRCH && s->child.pid)
+        (void)sys_of(s)->kill(sys_of(s), s->child.pid, sig);
 }
 
 /* The group, and those who have left it but not the cgroup (cgroup.kill, Linux 5.14). */
 static void kill_all(struct svc *s) {
     group_signal(s, SIGKILL);
+    if (s->stopper.pid)
+        (void)sys_of(s)->kill(sys_of(s), s->stopper.pid, SIGKILL);
     if (s->cgroup_fd < 0)
         return;
     AUTO_FD int fd = openat(s->cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
@@ -163,6 +168,7 @@ static void start(struct svc *s) {
     s->exec_failure = (struct exec_failure){ 0 };
     s->ended = false;
     s->found_dead = false;
+    s->group = 0; /* its number may be another's by now */
     timer_arm(s->sup->loop, &s->timer, s->conf->start_timeout);
     if (spawn(s, &e) < 0 && !s->child.pid) { /* as if it had run and died */
         (void)snprintf(s->reason, sizeof s->reason, "%.190s", e.text);
@@ -257,7 +263,8 @@ static void stop_politely(struct svc *s, enum svc_state was) {
     instant now = s->sup->loop->now;
     instant at = instant_min(instant_add(now, s->conf->stop_timeout), s->sup->kill_at);
     timer_arm(s->sup->loop, &s->timer, instant_since(at, now));
-    if (!s->before_stop || was != SVC_READY || stopper_start(s) < 0)
+    bool asks = s->before_stop && was == SVC_READY && instant_before(now, at) && !s->stopper.pid;
+    if (!asks || stopper_start(s) < 0)
         send_stop(s);
 }
 
@@ -311,7 +318,18 @@ static void timer_fired(struct timer *t) {
                        format_span(d, sizeof d, s->conf->start_timeout), s->prober.reason);
         s->found_dead = true;
     }
-    svc_event(s, EV_TIMER);
+    /* Whom it comes after may have ended meanwhile: then it waits for them as at first. */
+    bool waits =
+        s->state == SVC_BACKOFF && (!s->want_up || !may_start(s->sup, (size_t)(s - s->sup->svcs)));
+    bool stopping = s->state == SVC_STOPPING;
+    /* Not every end is told to us: a member of the group may be the child of another. */
+    if (stopping && s->ended && !group_alive(s)) {
+        finish(s, ended_clean(s));
+        return;
+    }
+    svc_event(s, waits ? EV_WANT_DOWN : EV_TIMER);
+    if (stopping)
+        timer_arm(s->sup->loop, &s->timer, span_s(KILL_AGAIN_S));
 }
 
 /* While starting a no is only a reason; while ready enough of them are a failure. */
@@ -336,7 +354,11 @@ void supervisor_fail(struct svc *s, const char *reason) {
     svc_event(s, EV_EXIT_FINAL);
 }
 
-void svc_said(struct svc *s, enum probe_kind what) { prober_said(&s->prober, what); }
+void svc_said(struct svc *s, enum probe_kind what) {
+    if (s->state == SVC_STARTING && s->exec_fd.fd >= 0)
+        exec_fd_ready(&s->exec_fd, EPOLLIN); /* it speaks, so it has been executed */
+    prober_said(&s->prober, what);
+}
 
 /* --- the whole ------------------------------------------------------------------------- */
 
@@ -374,6 +396,14 @@ void supervisor_down(struct supervisor *sup, instant kill_at) {
     sup->dirty = true;
 }
 
+void supervisor_kill(struct supervisor *sup) {
+    for (size_t i = 0; i < sup->plan->n; i++) {
+        struct svc *s = &sup->svcs[i];
+        if (svc_state_runs(s->state) && (s->child.pid || group_alive(s)))
+            kill_all(s);
+    }
+}
+
 bool svc_is_up(const struct svc *s) { return s->state == SVC_READY || s->state == SVC_DONE; }
 
 bool supervisor_runs(const struct supervisor *sup) {
@@ -383,11 +413,14 @@ bool supervisor_runs(const struct supervisor *sup) {
     return false;
 }
 
+/* One that has run before does not wait for one that has failed for good: it was there once. */
 static bool may_start(const struct supervisor *sup, size_t i) {
-    for (size_t k = 0; k < sup->plan->n; k++)
-        if (unit_in(&sup->plan->after[i], k) && !svc_is_up(&sup->svcs[k]))
+    const struct svc *s = &sup->svcs[i];
+    for (size_t k = 0; k < sup->plan->n && !s->impatient; k++)
+        if (unit_in(&sup->plan->after[i], k) && !svc_is_up(&sup->svcs[k]) &&
+            !(s->starts > 0 && sup->svcs[k].state == SVC_FAILED))
             return false;
-    return !sup->svcs[i].hold;
+    return !s->hold;
 }
 
 static bool may_stop(const struct supervisor *sup, size_t i) {

@@ -26,6 +26,7 @@ struct svc {
     const char *notify_path;       /* its NOTIFY_SOCKET, or NULL; borrowed */
     int cgroup_fd;                 /* -1; borrowed */
     bool hold;                     /* not to be started yet */
+    bool impatient;                /* to be started whatever becomes of those before it */
     int (*before_stop)(void *svc); /* runs in a fork before the stop signal; may be NULL */
 
     enum svc_state state;
@@ -69,6 +70,9 @@ void supervisor_init(struct supervisor *sup, struct loop *l, struct children *cs
 /* Want everything up (or down). What happens when is settled in the plan's order. */
 void supervisor_up(struct supervisor *sup);
 void supervisor_down(struct supervisor *sup, instant kill_at);
+
+/* SIGKILL to all that runs, at once and in no order. */
+void supervisor_kill(struct supervisor *sup);
 
 /* After every turn of the loop. */
 void supervisor_settle(struct supervisor *sup);

@@ -27,7 +27,7 @@ static size_t size_of(int kind) {
 }
 
 int wire_recv(int fd, union wire_any *out) {
-    ssize_t n = recv(fd, out, sizeof *out, MSG_DONTWAIT);
+    ssize_t n = recv(fd, out, sizeof *out, MSG_DONTWAIT | MSG_TRUNC); /* the packet's length */
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
     if (n == 0)

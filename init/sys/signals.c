@@ -11,7 +11,7 @@
 struct kernel_sigaction {
     void (*handler)(int);
     unsigned long flags;
-#if !defined(__aarch64__) && !defined(__riscv)
+#ifndef __riscv
     void (*restorer)(void);
 #endif
     uint64_t mask;

@@ -8,9 +8,11 @@ PID 1 and takes what pinnace leaves behind. stdout and stderr are files, so that
 read them for the box to go on.
 """
 
+import contextlib
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -77,7 +79,7 @@ class Box:
                 *([] if pid1 else SHELL), *argv]
         self.env = {**os.environ, "PINNACE_CONFIG": self.config, **(env or {})}
         self.out_path, self.err_path = f"{self.dir}/out", f"{self.dir}/err"
-        with open(self.out_path, "w") as out, open(self.err_path, "w") as err:
+        with open(self.out_path, "a") as out, open(self.err_path, "a") as err:
             kw.setdefault("stdout", out)
             kw.setdefault("stderr", err)
             kw.setdefault("stdin", subprocess.DEVNULL)
@@ -133,8 +135,9 @@ class Box:
 
     def connect(self, timeout=10):
         s = socket.socket(socket.AF_UNIX)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 10, 0))
+        s.connect(f"{self.run_dir}/pinnace.sock")  # blocking: the backlog may be full
         s.settimeout(timeout)
-        s.connect(f"{self.run_dir}/pinnace.sock")
         return s
 
     def raw(self, request, timeout=10):
@@ -142,8 +145,9 @@ class Box:
         with self.connect(timeout) as s:
             s.sendall(request)
             answer = b""
-            while chunk := s.recv(65536):
-                answer += chunk
+            with contextlib.suppress(ConnectionResetError):  # it did not read all of ours
+                while chunk := s.recv(65536):
+                    answer += chunk
             return answer
 
     def get(self, path, timeout=10, method="GET"):

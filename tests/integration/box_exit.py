@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """How a box ends: CMD's status, its signal, and every way of not getting that far."""
 import os
-import signal
 
 from box import BOTH, Box, words
 from tap import Tap
@@ -121,6 +120,12 @@ for pid1, how in BOTH:
     t.ok(b.wait() == 13, f"{how}: the command line wins", b)
     b = Box(t, "[main]\nstart = now\n" + NEVER, ["sh", "-c", "exit 14"], pid1=pid1)
     t.ok(b.wait() == 14, f"{how}: [main] start = now does not wait", b)
+    took = []
+    for _ in range(20):  # its end meets services that have only just been forked
+        b = Box(t, "[main]\nstart = now\n" + "".join(
+            f"[service s{i}]\ncommand = sleep 60\n" for i in range(5)), ["true"], pid1=pid1)
+        took.append(b.seconds if b.wait(5) == 0 else 99)
+    t.ok(max(took) < 2, f"{how}: TERM reaches services that have only just been forked", took)
 
 b = Box(t, cmd=["sh", "-c", "exit 3"], pid1=True)
 b.wait()

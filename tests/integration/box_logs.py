@@ -26,7 +26,8 @@ def said(b, name="s"):
 # --- how it looks
 for pid1, how in BOTH:
     b = Box(t, "[service s]\nrestart = never\ncommand = " +
-            sh("echo one; echo two >&2; printf '\\n  three  \\n'; printf partial") + "\n", pid1=pid1)
+            sh("echo one; echo two >&2; printf '\\n  three  \\n'; printf partial") + "\n",
+            pid1=pid1)
     wait_for(lambda: "partial" in b.err())
     t.ok(said(b) == ["one", "two", "", "  three  ", "partial"],
          f"{how}: NAME | line, for stdout and stderr, and an unfinished one at the end", b)
@@ -131,8 +132,8 @@ b = Box(t, f"[service s]\nready = log:^end\nlog = file\ncommand = "
 b.wait_ready()
 names = sorted(os.listdir(f"{b.run_dir}/log"))
 sizes = [os.path.getsize(f"{b.run_dir}/log/{n}") for n in names]
-kept = [int(x.split()[2]) for n in reversed(names) for x in read(f"{b.run_dir}/log/{n}").splitlines()
-        if " line " in x]
+kept = [int(x.split()[2]) for n in reversed(names)
+        for x in read(f"{b.run_dir}/log/{n}").splitlines() if " line " in x]
 t.ok(names == ["s.log", "s.log.1"] and sizes[0] <= MIB + 200 and MIB - 400 < sizes[1] <= MIB + 200,
      "a file is rotated at 1 MiB, one older is kept", (names, sizes))
 t.ok(kept == list(range(40000 - len(kept), 40000)) and len(kept) > MIB // 110,
@@ -234,8 +235,8 @@ os.close(r)
 # --- the end of a process and the end of its output are two things
 for pid1, how in BOTH:
     b = Box(t, "[service s]\nrestart = never\ncommand = " +
-            sh(f"echo before; (setsid sh -c 'echo > {go}{int(pid1)}; sleep 0.6; echo after; sleep 60' "
-               f"&); while ! [ -e {go}{int(pid1)} ]; do sleep 0.01; done; exit 0") + "\n",
+            sh(f"echo before; (setsid sh -c 'echo > {go}{int(pid1)}; sleep 0.6; echo after; "
+               f"sleep 60' &); while ! [ -e {go}{int(pid1)} ]; do sleep 0.01; done; exit 0") + "\n",
             ["sleep", "60"], pid1=pid1)
     u = b.wait_unit("s", "done", seconds=2)
     t.ok(u and time.monotonic() - b.began < 0.6 + 1, f"{how}: an orphan that holds stdout does not "

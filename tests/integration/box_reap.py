@@ -34,7 +34,10 @@ gc.disable()
 sys.stdin.readline()
 made = 0
 for _ in range(int(sys.argv[1]) // 100):
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except BlockingIOError:  # no pid left on a busy machine
+        break
     if pid == 0:
         n = 0
         try:
@@ -42,7 +45,7 @@ for _ in range(int(sys.argv[1]) // 100):
                 if os.fork() == 0:
                     os._exit(0)
             n = 100
-        except BlockingIOError:  # no pid left on a busy machine
+        except BlockingIOError:
             pass
         os._exit(n)
     made += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -3,11 +3,10 @@
 import json
 import os
 import signal
-import socket
 import threading
 import time
 
-from box import BOTH, Box, alive, command_line, program, words
+from box import BOTH, Box, alive, command_line
 from tap import Tap, children, wait_for
 
 t = Tap()
@@ -36,6 +35,7 @@ for pid1, how in BOTH:
     kills = 50 if pid1 else 20
     b = Box(t, SERVICES, ["sleep", "60"], pid1=pid1)
     b.wait_ready()
+    wait_for(lambda: b.status().get("ready"))
     before, marks = b.status(), timeline(b)
     pids = {u["name"]: u["pid"] for u in before["units"]}
     killed = {"log": [], "channel": []}
@@ -132,10 +132,12 @@ t.ok(own and gone, "as run: killed, it takes its roles and attempts along", own)
 t.ok(b.wait() == 137, "as run: and its parent learns of it", b)
 
 b = Box(t, "[pinnace]\nparent-death-signal = TERM\n[service a]\ncommand = sleep 60\n",
-        pid1=False, wrap=["sh", "-c", '"$@" & echo $! ; sleep 60', "sh"])
-ready = wait_for(lambda: os.path.exists(f"{b.run_dir}/ready"))
-shell = children(children(b.p.pid)[0])[0]
-os.kill(shell, signal.SIGKILL)
+        pid1=False, wrap=["sh", "-c", """sh -c '"$@" & sleep 60' sh "$@"; sleep 5""", "sh"])
+ready = b.wait_ready()
+parent = b.p.pid
+for _ in range(3):  # the namespace's shell, the one that stays, the parent
+    parent = children(parent)[0]
+os.kill(parent, signal.SIGKILL)
 t.ok(ready and b.says("SIGTERM received", 3), "parent-death-signal: it ends with its parent", b)
 b.kill()
 t.done()

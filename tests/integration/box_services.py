@@ -236,7 +236,7 @@ b = Box(t, f"[service s]\n{QUICK}ready = log:^listening on [0-9]+$\ncommand = " 
         sh(f"echo not listening on 80; echo listening on port; while ! [ -e {go} ]; do sleep 0.01; "
            f"done; rm {go}; printf 'liste'; sleep 0.1; echo 'ning on 80'; exec sleep 60") + "\n")
 seen = b.says("listening on port")
-early = b.unit("s")
+early = b.wait_unit("s", "starting", "ready")
 open(go, "w").close()
 t.ok(seen and early.get("state") == "starting" and b.wait_unit("s", "ready"),
      "ready = log: the line that matches, and no other", (early, b))
@@ -267,12 +267,14 @@ for ini, step, what in (
         (f"command = {t.dir}", f"execute {t.dir}", "Permission denied"),
         (f"command = {plain}/x", f"execute {plain}/x", "Not a directory"),
         ("command = true\nuser = nobody-such", "find its user nobody-such", "no such user"),
-        ("command = true\nuser = root:no-group", "find its user root:no-group", "no such user or group"),
+        ("command = true\nuser = root:no-group", "find its user root:no-group",
+         "no such user or group"),
         ("command = true\ncwd = /nonexistent", "enter its working directory /nonexistent",
          "No such file"),
         (f"command = true\nuser = 4242\ncwd = {locked}", f"enter its working directory {locked}",
          "Permission denied"),
-        ("command = true\nlimits = nofile=200:100", "set its resource limits", "Invalid argument")):
+        ("command = true\nlimits = nofile=4000000000", "set its resource limits",
+         "Operation not permitted")):
     b = Box(t, f"[service s]\n{QUICK}{ini}\n[main]\nstart = now", ["sleep", "60"])
     u = b.wait_unit("s", "failed")
     reason = u.get("reason", "")

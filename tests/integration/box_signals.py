@@ -5,11 +5,10 @@ import os
 import platform
 import signal
 import struct
-import sys
 import time
 
 from box import BOTH, PYTHON, Box, alive, program
-from tap import Tap, children, wait_for
+from tap import Tap, wait_for
 
 ALL = set(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
 t = Tap()

@@ -195,13 +195,13 @@ static void check_unit_kill(struct world *w, int unit) {
     struct unit_record *u = &w->units[unit];
     enum svc_state state = w->box->svcs[unit].state;
     bool stopping = state == SVC_STOPPING;
+    u->killed = true;
     if (stopping && w->box->confs[unit]->stop_signal == SIGKILL)
         return;
     if (stopping && (!u->stopped || instant_before(box_now(w), kill_time(w, unit))))
         world_fail(w, "%s is killed too early", name_of(w, unit));
-    if (!stopping && u->reaped_turn != w->turn)
+    if (!stopping && u->reaped_turn != w->turn && !grace_is_over(w))
         world_fail(w, "%s is killed while %s", name_of(w, unit), svc_state_name(state));
-    u->killed = true;
 }
 
 static void check_unit_signal(struct world *w, int unit, int sig) {
@@ -241,19 +241,29 @@ void check_kill(struct world *w, pid_t pid, int sig) {
         world_fail(w, "kill(%d)", pid);
     if (sig == 0)
         return;
+    check_sync(w, w->seen_ready);
+    int unit = pid == -1 ? -1 : unit_of_group(w, pid < 0 ? -pid : pid);
+    if (pid == -1 || unit >= 0)
+        world_note(w, EVENT_SIGNAL, unit, sig);
     if (pid == -1) {
         check_everybody(w, sig);
         return;
     }
-    int unit = unit_of_group(w, pid < 0 ? -pid : pid);
     const struct proc *p = proc_find(w, pid < 0 ? -pid : pid);
     bool is_child = p && p->parent == BOX_PID && p->kind != PROC_KIN;
-    if (pid < 0 && unit >= 0)
+    if (pid < 0 && unit >= 0 && !(is_child && p->kind != PROC_UNIT))
         check_unit_signal(w, unit, sig);
     else if (!is_child)
         world_fail(w, "signal %d for %d, which is nobody's", sig, pid);
     else if (pid < 0 && p->kind != PROC_PROBE && p->kind != PROC_PREPARE)
         world_fail(w, "signal %d for group %d, which is nobody's", sig, pid);
+}
+
+void check_forward(const struct world *w, pid_t pid) {
+    const struct box *b = w->box;
+    if (b->main < 0 || (pid < 0 ? -pid : pid) != w->units[b->main].pid ||
+        w->units[b->main].reaped_turn)
+        world_fail(w, "a signal for CMD goes to %d", pid);
 }
 
 /* --- what it holds while it waits ------------------------------------------------------ */
@@ -267,7 +277,7 @@ static bool others_wait_for(const struct box *b, int unit) {
 
 static bool all_before_are_up(const struct world *w, int unit) {
     for (size_t k = 0; k < w->plan.n; k++)
-        if (unit_in(&w->plan.after[unit], k) && !svc_is_up(&w->box->svcs[k]))
+        if (unit_in(&w->plan.after[unit], k) && !may_start_without(w, unit, k))
             return false;
     return true;
 }
@@ -329,7 +339,7 @@ static bool is_polled(const struct probe_spec *spec) {
 static void check_prober(struct world *w, int unit) {
     const struct svc *s = &w->box->svcs[unit];
     const struct prober *p = &s->prober;
-    bool starting = s->state == SVC_STARTING && s->exec_fd.fd < 0 && s->child.pid;
+    bool starting = s->state == SVC_STARTING && s->exec_fd.fd < 0 && !s->exec_failure.code;
     bool asks = (starting && is_polled(s->conf->ready)) ||
                 (s->state == SVC_READY && is_polled(s->conf->alive));
     if (asks && !p->attempt.pid && !timer_armed(&p->timer))
@@ -389,14 +399,18 @@ void check_settled(struct world *w) {
         check_state(w, (int)i);
         check_wish(w, (int)i);
         check_prober(w, (int)i);
-        if (w->units[i].seen != b->svcs[i].state)
+        if (w->units[i].seen != b->svcs[i].state) {
+            world_note(w, EVENT_STATE, (int)i, (int)b->svcs[i].state);
             world_trace(w, "%s: %s -> %s (%s)", name_of(w, (int)i),
                         svc_state_name(w->units[i].seen), svc_state_name(b->svcs[i].state),
                         b->svcs[i].reason);
+        }
         w->units[i].seen = b->svcs[i].state;
     }
     check_ready(w);
     check_children(w);
+    if (w->seen_phase != b->phase)
+        world_note(w, EVENT_PHASE, -1, (int)b->phase);
     if (w->seen_phase != b->phase || w->seen_ready != b->ready)
         world_trace(w, "phase %d, ready %d", b->phase, b->ready);
     w->asked.n = 0;
@@ -413,12 +427,22 @@ static void check_awake(const struct world *w, instant until, instant due, const
                    (double)due.ns / 1e9);
 }
 
+/* Has it a member whom nobody has sent SIGKILL? */
+static bool group_lives(const struct world *w, pid_t group) {
+    for (int i = 0; i < w->top; i++) {
+        const struct proc *p = &w->procs[i];
+        if (p->used && !p->zombie && !p->killed && p->group == group)
+            return true;
+    }
+    return false;
+}
+
 static void check_unit_sleep(struct world *w, int unit, instant until) {
     const struct svc *s = &w->box->svcs[unit];
     const struct unit_record *u = &w->units[unit];
     const struct proc *p = world_leader(w, unit);
     const struct probe_spec *ready = s->conf->ready;
-    if (s->state == SVC_STOPPING && !u->killed && group_has(w, u->group))
+    if (s->state == SVC_STOPPING && group_lives(w, u->group))
         check_awake(w, until, kill_time(w, unit), s->conf->name);
     if (s->state != SVC_STARTING || !p || !p->executed)
         return;
@@ -441,15 +465,15 @@ static void check_zombie(struct world *w, const struct proc *p, instant until) {
 }
 
 static void check_grace(struct world *w, instant until) {
-    if (!w->drain.begun || w->box->phase >= PHASE_END || w->killer_failed)
+    if (!w->drain.begun || w->box->phase >= PHASE_END)
         return;
-    if (w->box->killer.pid && !instant_before(w->now, w->drain.grace_end))
-        return; /* it is being done */
+    bool by_fork = w->killer_failed || (w->box->killer.pid && grace_is_over(w));
     for (int i = 0; i < w->top; i++) {
         const struct proc *p = &w->procs[i];
         bool role = p->kind == PROC_LOG || p->kind == PROC_CHANNEL || p->kind == PROC_DRAIN;
-        if (p->used && !p->zombie && !p->killed && !role)
-            check_awake(w, until, w->drain.grace_end, "the grace ends");
+        bool other = by_fork && p->kind != PROC_UNIT; /* is being found in /proc */
+        if (p->used && !p->zombie && !p->killed && !role && !other)
+            check_awake(w, until, w->drain.grace_end, "the grace of a process ends");
     }
 }
 
@@ -532,7 +556,7 @@ void check_sleep(struct world *w, instant until) {
 
 /* --- the end --------------------------------------------------------------------------- */
 
-void check_end(struct world *w) {
+bool check_end(struct world *w) {
     struct box *b = w->box;
     bool excused = w->killer_failed;
     check_sync(w, w->seen_ready);
@@ -557,6 +581,9 @@ void check_end(struct world *w) {
     if (took.ns > most.ns)
         world_fail(w, "the end took %.3f s, which is %.3f s too long", (double)took.ns / 1e9,
                    (double)(took.ns - most.ns) / 1e9);
-    if (!list_empty(&b->loop.timers))
-        world_fail(w, "a timer is armed after the end");
+    timer_stop(&b->children.later); /* a sweep may be owed: nobody is left who could be found */
+    if (!list_empty(&b->loop.timers) && !excused)
+        world_fail(w, "a timer is armed after the end (%td bytes into the box)",
+                   (const char *)b->loop.timers.next - (const char *)b);
+    return !excused;
 }

@@ -303,6 +303,18 @@ void procs_run(struct world *w) {
         continue;
 }
 
+bool procs_let_go(struct world *w) {
+    bool any = false;
+    for (int i = 0; i < w->top; i++) {
+        struct proc *p = &w->procs[i];
+        if (!p->used || p->zombie || !p->killed || !instant_is_never(p->at[DO_END]))
+            continue;
+        any = true;
+        p->at[DO_END] = w->now;
+    }
+    return any;
+}
+
 instant procs_next(const struct world *w) {
     instant next = INSTANT_NEVER;
     for (int i = 0; i < w->top; i++) {

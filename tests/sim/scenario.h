@@ -7,12 +7,11 @@
 struct scenario {
     const char *name;
     const char *config;
-    void (*prepare)(struct world *w); /* stimuli, faults; may be NULL */
+    void (*prepare)(struct world *w); /* stimuli and faults, times from the start; may be NULL */
     life_fn *live;                    /* NULL: everything starts at once and stays */
-    void (*turned)(struct world *w);  /* may be NULL */
     bool has_main, is_subreaper;
     int status;
-    void (*after)(struct world *w); /* w->box is gone; the records are there; may be NULL */
+    void (*after)(struct world *w); /* the events tell; may be NULL */
 };
 
 extern const struct scenario scenarios_all[];

@@ -54,6 +54,11 @@ int world_unit(const struct world *w, const char *name) {
     return -1;
 }
 
+void world_note(struct world *w, enum event_kind kind, int unit, int what) {
+    if (w->nevents < WORLD_EVENTS)
+        w->events[w->nevents++] = (struct event){ w->now, w->turn, kind, unit, what };
+}
+
 /* --- stimuli: what people and other programs do ---------------------------------------- */
 
 void world_stimulate(struct world *w, span after, enum stimulus_kind kind, int what) {
@@ -139,7 +144,6 @@ static void sleep_until(struct world *w, instant until, bool by_timer) {
     if (!instant_before(w->now, until))
         return;
     check_sleep(w, until);
-    w->slept++;
     w->now = until;
     if (by_timer)
         w->now = instant_add(w->now, dice_span(&w->dice, w->faults.late));
@@ -162,12 +166,19 @@ static int shuffle(struct world *w, struct epoll_event *evs, int n) {
     return dice_hits(&w->dice, 250) ? 1 + dice_below(&w->dice, n) : n;
 }
 
+/* Asleep for ever. It may be waiting for what hangs in the kernel, or for people. */
+static void nothing_left(struct world *w) {
+    if (procs_let_go(w))
+        return;
+    if (w->drain.on || w->reminders++ == 3)
+        world_fail(w, "asleep for ever in phase %d", w->box->phase);
+    raise_signal(w, SIGTERM);
+}
+
 static int world_wait(struct sys *s, int epfd, struct epoll_event *evs, int max, int timeout_ms) {
     struct world *w = (struct world *)(void *)s;
     instant limit = timeout_ms < 0 ? INSTANT_NEVER : instant_add(w->now, span_ms(timeout_ms));
     check_settled(w);
-    if (w->turned)
-        w->turned(w);
     w->turn++;
     if (dice_hits(&w->dice, w->faults.interrupts))
         return -EINTR;
@@ -182,8 +193,10 @@ static int world_wait(struct sys *s, int epfd, struct epoll_event *evs, int max,
         if (!instant_before(w->now, limit))
             return 0;
         instant next = next_thing(w);
-        if (instant_is_never(next) && instant_is_never(limit))
-            world_fail(w, "asleep for ever in phase %d", w->box->phase);
+        if (instant_is_never(next) && instant_is_never(limit)) {
+            nothing_left(w);
+            continue;
+        }
         sleep_until(w, instant_min(limit, next), !instant_before(next, limit));
     }
 }
@@ -233,6 +246,7 @@ static pid_t world_spawn(struct sys *s, const struct spawn_req *r, int *exec_fd,
     *exec_fd = p[0];
     schedule(w, child);
     u->pid = u->group = child->pid;
+    world_note(w, EVENT_START, unit, child->pid);
     u->reaped_turn = 0;
     world_trace(w, "unit %d starts as %d", unit, child->pid);
     return child->pid;
@@ -257,6 +271,7 @@ static int bury(struct world *w, pid_t pid, struct exit_info *out) {
         p->used = false;
         if (p->kind == PROC_UNIT) {
             struct unit_record *u = &w->units[p->unit];
+            world_note(w, EVENT_END, p->unit, exit_status(p->end));
             u->ended = true;
             u->last = p->end;
             u->ended_at = w->box->loop.now;
@@ -295,12 +310,10 @@ static int world_strangers(struct sys *s, const pid_t *known, size_t n) {
     return 0;
 }
 
-static int world_kill(struct sys *s, pid_t pid, int sig) {
-    struct world *w = (struct world *)(void *)s;
+static int deliver(struct world *w, pid_t pid, int sig) {
     bool hit = false;
     if (sig != 0)
         world_trace(w, "kill(%d, %d)", pid, sig);
-    check_kill(w, pid, sig);
     for (int i = 0; i < w->top; i++) {
         struct proc *p = &w->procs[i];
         if (!p->used || (pid > 0 && p->pid != pid) || (pid < -1 && p->group != -pid))
@@ -311,10 +324,18 @@ static int world_kill(struct sys *s, pid_t pid, int sig) {
     return hit ? 0 : -ESRCH;
 }
 
+static int world_kill(struct sys *s, pid_t pid, int sig) {
+    struct world *w = (struct world *)(void *)s;
+    check_kill(w, pid, sig);
+    return deliver(w, pid, sig);
+}
+
 static int world_forward(struct sys *s, pid_t pid, const struct signalfd_siginfo *si,
                          int as_signal) {
     (void)si;
-    return world_kill(s, pid, as_signal);
+    struct world *w = (struct world *)(void *)s;
+    check_forward(w, pid);
+    return deliver(w, pid, as_signal);
 }
 
 /* --- the whole ------------------------------------------------------------------------- */

@@ -22,6 +22,7 @@ enum {
     WORLD_PIDS = 600,    /* then numbers are used again, so that a stale one hits a stranger */
     WORLD_STIMULI = 24,  /* of one boot */
     WORLD_KIN = 4,       /* processes that one process starts */
+    WORLD_EVENTS = 512,  /* kept of one box; later ones are not */
     WORLD_FAILURE = 512, /* bytes of what is wrong */
 };
 
@@ -133,6 +134,21 @@ struct stimulus {
     int what; /* signal; unit; role: 0 log, 1 channel */
 };
 
+/* What happened, for cases that look at it afterwards. */
+enum event_kind {
+    EVENT_START,  /* of a unit's process */
+    EVENT_END,    /* it was reaped; what: its status as a shell tells it */
+    EVENT_SIGNAL, /* to a unit; what: the signal */
+    EVENT_STATE,  /* of a unit when the box waits; what: enum svc_state */
+    EVENT_PHASE,  /* of the box; what: enum box_phase */
+};
+struct event {
+    instant at;
+    uint64_t turn;
+    enum event_kind kind;
+    int unit, what; /* unit -1: the box, or everybody */
+};
+
 /* Who decides what a process does; `nth` start of the unit, from 1. */
 struct world;
 typedef void life_fn(struct world *w, int unit, unsigned nth, struct life *l);
@@ -174,8 +190,9 @@ struct world {
     enum box_phase seen_phase; /* when the box last waited, as what follows */
     bool seen_ready, ever_ready;
     bool killer_failed, log_babbled;
-    unsigned long slept;
-    void (*turned)(struct world *w); /* whenever the box is about to sleep; may be NULL */
+    struct event events[WORLD_EVENTS];
+    int nevents;
+    int reminders;
 };
 
 void world_init(struct world *w, uint64_t seed);
@@ -190,6 +207,7 @@ __attribute__((format(printf, 2, 3))) _Noreturn void world_fail(const struct wor
 __attribute__((format(printf, 2, 3))) void world_trace(const struct world *w, const char *fmt, ...);
 
 void world_stimulate(struct world *w, span after, enum stimulus_kind kind, int what);
+void world_note(struct world *w, enum event_kind kind, int unit, int what);
 /* A process that nothing happens to until somebody ends it. */
 struct life life_quiet(void);
 int world_unit(const struct world *w, const char *name); /* its index, or -1 */
@@ -207,6 +225,7 @@ void proc_signal(struct world *w, struct proc *p, int sig);
 bool unit_is_well(struct world *w, int unit);
 void procs_run(struct world *w); /* whatever is due now */
 instant procs_next(const struct world *w);
+bool procs_let_go(struct world *w); /* those that hang in the kernel end; is there one? */
 
 /* actors.c: what our own forks do. */
 pid_t actor_fork(struct world *w, const struct fork_req *r, struct err *e);
@@ -216,11 +235,13 @@ void actors_listen(struct world *w); /* roles read what PID 1 has sent them */
 /* check.c */
 void check_spawn(struct world *w, int unit, const struct spawn_req *r);
 void check_kill(struct world *w, pid_t pid, int sig);
-void check_stop(struct world *w, int unit);       /* it is asked to end */
-void check_settled(struct world *w);              /* the box is about to wait */
-void check_sleep(struct world *w, instant until); /* and nothing is left to do but sleep */
-void check_signal(struct world *w, int sig);      /* about to be given to the box */
-void check_sync(struct world *w, bool ready);     /* has it begun to end? */
-void check_end(struct world *w);                  /* box->done */
+void check_forward(const struct world *w, pid_t pid); /* a signal for CMD */
+void check_stop(struct world *w, int unit);           /* it is asked to end */
+void check_settled(struct world *w);                  /* the box is about to wait */
+void check_sleep(struct world *w, instant until);     /* and nothing is left to do but sleep */
+void check_signal(struct world *w, int sig);          /* about to be given to the box */
+void check_sync(struct world *w, bool ready);         /* has it begun to end? */
+/* box->done. True unless something could not be killed, and so may be left behind. */
+bool check_end(struct world *w);
 
 #endif

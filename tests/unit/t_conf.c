@@ -471,10 +471,11 @@ static const char *file(const char *name, const char *bytes, size_t n) {
     return path;
 }
 
-static bool refused(const char *path, int code, const char *says) {
+/* The message is `before`, the path, `after`. */
+static bool refused(const char *path, int code, const char *before, const char *after) {
     struct conf c;
     char want[256];
-    (void)snprintf(want, sizeof want, says, path);
+    (void)snprintf(want, sizeof want, "%s%s%s", before, path, after);
     int rc = conf_load(&c, path, no_env, &err);
     if (rc == 0)
         conf_free(&c);
@@ -487,22 +488,22 @@ static void reads_files(void) {
     const char *path = file("a.ini", "[service a]\ncommand = x\n", 24);
     OK(conf_load(&c, path, no_env, &err) == 0 && c.nservices == 1, "a file: %s", err.text);
     conf_free(&c);
-    OK(refused(file("nul.ini", "[main]\n\0user = x\n", 17), EINVAL,
-               "%s holds a NUL byte: not a text file"),
+    OK(refused(file("nul.ini", "[main]\n\0user = x\n", 17), EINVAL, "",
+               " holds a NUL byte: not a text file"),
        "NUL: %s", err.text);
-    OK(refused(dir, EINVAL, "%s is not a regular file"), "a directory: %s", err.text);
-    OK(refused("/tmp/none/such.ini", ENOENT, "open %s: No such file or directory"), "none: %s",
+    OK(refused(dir, EINVAL, "", " is not a regular file"), "a directory: %s", err.text);
+    OK(refused("/tmp/none/such.ini", ENOENT, "open ", ": No such file or directory"), "none: %s",
        err.text);
     memset(big, '\n', sizeof big);
     OK(conf_load(&c, file("big.ini", big, MAX_CONF_FILE), no_env, &err) == 0, "1 MiB: %s",
        err.text);
     conf_free(&c);
-    OK(refused(file("big.ini", big, sizeof big), EFBIG,
-               "%s has 1048577 bytes, 1048576 are allowed"),
+    OK(refused(file("big.ini", big, sizeof big), EFBIG, "",
+               " has 1048577 bytes, 1048576 are allowed"),
        "one byte more: %s", err.text);
     char fifo[64];
     (void)snprintf(fifo, sizeof fifo, "%s/fifo", dir);
-    OK(mkfifo(fifo, 0600) == 0 && refused(fifo, EINVAL, "%s is not a regular file"),
+    OK(mkfifo(fifo, 0600) == 0 && refused(fifo, EINVAL, "", " is not a regular file"),
        "a FIFO does not block: %s", err.text);
     static const char *const names[] = { "a.ini", "nul.ini", "big.ini", "fifo" };
     for (size_t i = 0; i < COUNT_OF(names); i++) {

@@ -6,7 +6,7 @@
 #include "conf/conf.h"
 #include "tests/unit/tap.h"
 
-#define ENV(...) ((char *const[]){ __VA_ARGS__, NULL })
+#define ENV(...) ((char *const *)(const char *const[]){ __VA_ARGS__, NULL })
 
 static struct err err;
 
@@ -150,6 +150,7 @@ static void dumps_what_no_line_can_hold(void) {
     OK(load(&c, "", ENV("PINNACE_MAIN_COMMAND=sh -c 'a\nb'", "PINNACE_MAIN_USER= x ")) == 0,
        "newlines: %s", err.text);
     OK(strcmp(c.main.command[2], "a\nb") == 0, "are kept in words");
+    OK(strcmp(c.main.user, "x") == 0, "blanks around a value mean nothing, as in a file");
     struct text t = TEXT(dumped);
     conf_dump(&c, collect, &t);
     conf_free(&c);

@@ -1,0 +1,327 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/own.h"
+#include "sys/signals.h"
+#include "sys/sys.h"
+#include "sys/title.h"
+#include "tests/unit/tap.h"
+
+#define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+static struct sys sys;
+/* Not const: setenv(3) in the child writes into it. */
+static const char *env[] = { "PATH=/tmp/one:/tmp/bin:/usr/bin:/bin", "HOME=/old", NULL };
+
+static struct spawn_req request(const char *const *argv) {
+    return (struct spawn_req){ .argv = argv,
+                               .envp = env,
+                               .stdio = { -1, -1, -1 },
+                               .cgroup_fd = -1,
+                               .oom_score_adj = OOM_INHERIT };
+}
+
+static struct exec_failure failure; /* step -1: none */
+static char output[4096];
+static int status;
+
+/* Run it to its end: its output, how exec went, its exit status. Its pid. */
+static pid_t run(struct spawn_req r) {
+    int p[2], exec_fd = -1;
+    struct err e = { 0 };
+    (void)!pipe2(p, O_CLOEXEC);
+    if (r.stdio[1] == -1)
+        r.stdio[1] = p[1];
+    pid_t pid = sys.spawn(&sys, &r, &exec_fd, &e);
+    fd_close(&p[1]);
+    size_t have = 0;
+    for (ssize_t n; (n = read(p[0], output + have, sizeof output - 1 - have)) > 0;)
+        have += (size_t)n;
+    output[have] = '\0';
+    fd_close(&p[0]);
+    struct pollfd pfd = { .fd = exec_fd, .events = POLLIN };
+    (void)poll(&pfd, 1, 10000);
+    failure = (struct exec_failure){ .step = -1 };
+    if (read(exec_fd, &failure, sizeof failure) != (ssize_t)sizeof failure)
+        failure.step = -1;
+    fd_close(&exec_fd);
+    int st = 0;
+    (void)waitpid(pid, &st, 0);
+    status = WIFEXITED(st) ? WEXITSTATUS(st) : 128 + WTERMSIG(st);
+    return pid;
+}
+
+static bool says(struct spawn_req r, const char *want) {
+    (void)run(r);
+    return failure.step == -1 && status == 0 && strcmp(output, want) == 0;
+}
+
+static bool fails(struct spawn_req r, enum spawn_step step, int code, int exit) {
+    (void)run(r);
+    return failure.step == (int)step && failure.code == code && status == exit;
+}
+
+static void put(const char *path, const char *text, mode_t mode) {
+    AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    OK(write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fchmod(fd, mode) == 0, "%s", path);
+}
+
+static void executes(void) {
+    struct spawn_req r = request(ARGV("echo", "a b", ""));
+    OK(says(r, "a b \n"), "found on the PATH: %s", output);
+    r = request(ARGV("sh", "-c", "exit 7"));
+    (void)run(r);
+    OK(failure.step == -1 && status == 7, "exit status %d", status);
+    r = request(ARGV("sh", "-c", "kill -9 $$"));
+    (void)run(r);
+    OK(status == 137, "killed: %d", status);
+}
+
+static void finds_programs(void) {
+    put("/tmp/bin/plain", "echo script $0 $*\n", 0755);
+    put("/tmp/bin/denied", "#!/bin/sh\n", 0644);
+    put("/tmp/bin/broken", "#!/none/such\n", 0755);
+    put("/tmp/one/both", "#!/bin/sh\necho first\n", 0644);
+    put("/tmp/bin/both", "#!/bin/sh\necho second\n", 0755);
+    OK(says(request(ARGV("/tmp/bin/plain", "x", "y")), "script /tmp/bin/plain x y\n"),
+       "a script without #!, by path: %s", output);
+    OK(says(request(ARGV("plain", "x")), "script /tmp/bin/plain x\n"), "and on the PATH: %s",
+       output);
+    OK(says(request(ARGV("both")), "second\n"), "past one that may not be executed: %s", output);
+    OK(fails(request(ARGV("none-such")), STEP_EXEC, ENOENT, 127), "not found");
+    OK(fails(request(ARGV("/none/such")), STEP_EXEC, ENOENT, 127), "no such path");
+    OK(fails(request(ARGV("")), STEP_EXEC, ENOENT, 127), "an empty name");
+    OK(fails(request(ARGV("denied")), STEP_EXEC, EACCES, 126), "not executable, on the PATH");
+    OK(fails(request(ARGV("/tmp/bin/denied")), STEP_EXEC, EACCES, 126), "not executable");
+    OK(fails(request(ARGV("/tmp")), STEP_EXEC, EACCES, 126), "a directory");
+    OK(fails(request(ARGV("/tmp/bin/broken")), STEP_EXEC, ENOENT, 127), "no interpreter");
+    OK(fails(request(ARGV("/tmp/bin/plain/x")), STEP_EXEC, ENOTDIR, 126), "below a file");
+}
+
+static void tells_the_step(void) {
+    struct spawn_req r = request(ARGV("true"));
+    r.stdio[0] = 999;
+    OK(fails(r, STEP_STDIO, EBADF, 127), "stdio: %d", failure.code);
+    r = request(ARGV("true"));
+    r.cwd = "/none/such";
+    OK(fails(r, STEP_CWD, ENOENT, 127), "cwd: %d", failure.code);
+    r.cwd = "/tmp/bin/plain";
+    OK(fails(r, STEP_CWD, ENOTDIR, 127), "cwd, a file: %d", failure.code);
+    r = request(ARGV("true"));
+    r.user = "nobody-of-that-name";
+    OK(fails(r, STEP_USER, ENOENT, 127), "user: %d", failure.code);
+    r.user = "0:no-such-group";
+    OK(fails(r, STEP_USER, ENOENT, 127), "group: %d", failure.code);
+    r.user = "4294967295";
+    OK(fails(r, STEP_USER, ENOENT, 127), "uid -1 is nobody: %d", failure.code);
+    struct spawn_limit bad[] = { { RLIMIT_NOFILE, { 10, 5 } } };
+    r = request(ARGV("true"));
+    r.limits = bad;
+    r.nlimits = 1;
+    OK(fails(r, STEP_LIMITS, EINVAL, 127), "limits: %d", failure.code);
+    r = request(ARGV("true"));
+    r.oom_score_adj = 5000;
+    OK(fails(r, STEP_LIMITS, EINVAL, 127), "oom_score_adj: %d", failure.code);
+    r = request(ARGV("true"));
+    AUTO_FD int dir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    r.cgroup_fd = dir;
+    OK(fails(r, STEP_CGROUP, ENOENT, 127), "cgroup: %d", failure.code);
+    for (int i = 0; i < SPAWN_NSTEPS; i++)
+        OK(strlen(spawn_step_text(i)) > 5, "step %d: %s", i, spawn_step_text(i));
+    OK(strcmp(spawn_step_text(-1), "start") == 0 && strcmp(spawn_step_text(99), "start") == 0,
+       "what is no step");
+}
+
+static void becomes_a_user(void) {
+    put("/etc/passwd",
+        "root:x:0:0::/root:/bin/sh\nann:x:1234:1235:Ann:/home/ann:/bin/zsh\nbo:x:77:77::/:\n",
+        0644);
+    put("/etc/group", "root:x:0:\nann:x:1235:\ncrew:x:2000:ann,bo\ndeck:x:2001:ann\n", 0644);
+    struct spawn_req r = request(ARGV("sh", "-c",
+                                      "echo $(id -u) $(id -g) $(id -G | tr ' ' '\\n' | "
+                                      "sort -n | tr '\\n' ' '); echo $HOME $USER "
+                                      "$LOGNAME $SHELL"));
+    r.login_env = true;
+    static const struct {
+        const char *user, *want;
+    } rows[] = { { "ann", "1234 1235 1235 2000 2001\n/home/ann ann ann /bin/zsh\n" },
+                 { "1234", "1234 1235 1235 2000 2001\n/home/ann ann ann /bin/zsh\n" },
+                 { "bo", "77 77 77 2000\n/ bo bo\n" },
+                 { "ann:deck", "1234 2001 2000 2001\n/home/ann ann ann /bin/zsh\n" },
+                 { "9999", "9999 9999 9999\n/\n" },
+                 { "9999:8888", "9999 8888 8888\n/\n" },
+                 { "9999:crew", "9999 2000 2000\n/\n" },
+                 { "root", "0 0 0\n/root root root\n" } };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        r.user = rows[i].user;
+        (void)run(r);
+        char *root = strstr(output, "root root /bin/sh"); /* its shell is set too */
+        if (root)
+            memcpy(root + 9, "\n", 2);
+        OK(failure.step == -1 && strcmp(output, rows[i].want) == 0, "user %s: %s", rows[i].user,
+           output);
+    }
+    r.user = "ann";
+    r.login_env = false;
+    (void)run(r);
+    OK(strstr(output, "\n/old\n"), "without login_env the environment stays: %s", output);
+    OK(mkdir("/tmp/secret", 0700) == 0, "a directory of root's");
+    r.cwd = "/tmp/secret";
+    OK(fails(r, STEP_CWD, EACCES, 127), "cwd is entered with the user's rights");
+}
+
+static void sets_stdio_and_descriptors(void) {
+    struct spawn_req r = request(ARGV("sh", "-c", "ls /proc/self/fd | wc -l"));
+    r.only_stdio = true;
+    (void)run(r);
+    OK(atoi(output) == 4, "0, 1, 2 and that of ls: %s", output);
+    r.only_stdio = false;
+    (void)run(r);
+    int inherited = atoi(output);                   /* from whoever runs this test */
+    AUTO_FD int leak = open("/dev/null", O_RDONLY); /* without close-on-exec, on purpose */
+    (void)run(r);
+    OK(leak >= 0 && atoi(output) == inherited + 1, "what has no close-on-exec stays: %s", output);
+    r.only_stdio = true;
+    (void)run(r);
+    OK(atoi(output) == 4, "unless only stdio may: %s", output);
+    AUTO_FD int file = open("/tmp/bin/both", O_RDONLY | O_CLOEXEC);
+    r = request(ARGV("sh", "-c", "read l; echo $l; echo x >&2"));
+    r.stdio[0] = file;
+    AUTO_FD int sink = open("/tmp/sink", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    r.stdio[2] = sink;
+    OK(says(r, "#!/bin/sh\n") && lseek(sink, 0, SEEK_END) == 2, "stdin, stdout, stderr: %s",
+       output);
+}
+
+static void sets_limits(void) {
+    struct spawn_limit some[] = { { RLIMIT_NOFILE, { 77, 88 } }, { RLIMIT_CORE, { 0, 0 } } };
+    struct spawn_req r = request(
+        ARGV("sh", "-c", "ulimit -n; ulimit -H -n; ulimit -c; cat /proc/self/oom_score_adj"));
+    r.limits = some;
+    r.nlimits = 2;
+    r.oom_score_adj = 321;
+    OK(says(r, "77\n88\n0\n321\n"), "limits: %s", output);
+}
+
+static void makes_sessions(void) {
+    char want[64];
+    struct spawn_req r = request(ARGV("sh", "-c", "cut -d' ' -f 1,5,6 /proc/$$/stat"));
+    r.own_session = true;
+    pid_t pid = run(r);
+    (void)snprintf(want, sizeof want, "%d %d %d\n", pid, pid, pid);
+    OK(strcmp(output, want) == 0, "a session: %s", output);
+    r.own_session = false;
+    r.own_group = true;
+    pid = run(r);
+    (void)snprintf(want, sizeof want, "%d %d %d\n", pid, pid, getsid(0));
+    OK(strcmp(output, want) == 0, "a group: %s", output);
+    r.own_group = false;
+    pid = run(r);
+    (void)snprintf(want, sizeof want, "%d %d %d\n", pid, getpgrp(), getsid(0));
+    OK(strcmp(output, want) == 0, "neither: %s", output);
+}
+
+static void sets_signals(void) {
+    struct spawn_req r =
+        request(ARGV("sh", "-c", "grep -E 'Sig(Blk|Ign)' /proc/self/status | tr '\\n\\t' '  '"));
+    uint64_t old = signals_block(SIGNALS_ALL);
+    r.sigmask = SIGNAL_BIT(SIGUSR1) | SIGNAL_BIT(34) | SIGNAL_BIT(33);
+    r.sigignore = SIGNAL_BIT(SIGPIPE) | SIGNAL_BIT(64) | SIGNAL_BIT(34);
+    OK(says(r, "SigBlk: 0000000300000200 SigIgn: 8000000200001000 "), "as asked: %s", output);
+    r.sigmask = r.sigignore = 0;
+    OK(says(r, "SigBlk: 0000000000000000 SigIgn: 0000000000000000 "), "clean: %s", output);
+    (void)signals_block(old);
+}
+
+static void passes_listen_pid(void) {
+    char ours[32], want[64];
+    (void)snprintf(ours, sizeof ours, "LISTEN_PID=%d", getpid());
+    struct spawn_req r = request(ARGV("/bin/sh", "-c", "echo $$ $LISTEN_PID"));
+    r.envp = ARGV(ours);
+    pid_t pid = run(r);
+    (void)snprintf(want, sizeof want, "%d %d\n", pid, pid);
+    OK(strcmp(output, want) == 0, "LISTEN_PID was ours, is the child's: %s", output);
+    r.envp = ARGV("LISTEN_PID=999999");
+    pid = run(r);
+    (void)snprintf(want, sizeof want, "%d 999999\n", pid);
+    OK(strcmp(output, want) == 0, "somebody else's stays: %s", output);
+}
+
+static int listed(void *arg) {
+    int bits = 0;
+    for (int fd = 3; fd < 64; fd++)
+        bits += fcntl(fd, F_GETFD) >= 0 ? 1 : 0;
+    return bits * 10 + (fcntl(*(int *)arg, F_GETFD) >= 0) + 2 * (getpgrp() == getpid());
+}
+
+static void forks(void) {
+    struct err e = { 0 };
+    int p[2], q[2], st;
+    (void)!pipe2(p, O_CLOEXEC);
+    (void)!pipe2(q, O_CLOEXEC);
+    int keep[] = { q[0], p[1], q[0], 1 };
+    struct fork_req r = { .title = "test", .run = listed, .arg = &p[1], .keep = keep, .nkeep = 4 };
+    pid_t pid = sys.fork(&sys, &r, &e);
+    (void)waitpid(pid, &st, 0);
+    OK(WIFEXITED(st) && WEXITSTATUS(st) == 21, "keeps two descriptors, any order, twice: %d",
+       WEXITSTATUS(st));
+    r.own_group = true;
+    r.nkeep = 0;
+    pid = sys.fork(&sys, &r, &e);
+    (void)waitpid(pid, &st, 0);
+    OK(WEXITSTATUS(st) == 2, "keeps none; a group of its own: %d", WEXITSTATUS(st));
+    for (int i = 0; i < 2; i++)
+        close(p[i]), close(q[i]);
+}
+
+static void counts_strangers(void) {
+    pid_t a = fork();
+    if (a == 0) {
+        (void)pause();
+        _exit(0);
+    }
+    struct exit_info how;
+    OK(sys.strangers(&sys, &a, 1) == 0 && sys.strangers(&sys, NULL, 0) == 1, "one child, known");
+    OK(sys.reap(&sys, a, &how) == 0 && sys.reap(&sys, -1, &how) == 0, "it lives");
+    OK(sys.kill(&sys, a, SIGKILL) == 0, "killed");
+    while (sys.reap(&sys, -1, &how) == 0)
+        ;
+    OK(how.pid == a && how.signaled && how.code == SIGKILL, "reaped");
+    OK(sys.reap(&sys, -1, &how) == -ECHILD && sys.strangers(&sys, NULL, 0) == 0, "none left");
+    OK(sys.kill(&sys, 999999999, SIGTERM) == -ESRCH, "nobody to kill");
+}
+
+int main(int argc, char **argv) {
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("none", "/tmp", "tmpfs", 0, NULL) < 0 ||
+        mount("none", "/etc", "tmpfs", 0, NULL) < 0) {
+        printf("1..0 # SKIP it changes users and mounts, so it needs root\n");
+        return 0;
+    }
+    title_init(argc, argv);
+    sys_linux_init(&sys);
+    (void)mkdir("/tmp/one", 0755);
+    (void)mkdir("/tmp/bin", 0755);
+    executes();
+    finds_programs();
+    tells_the_step();
+    becomes_a_user();
+    sets_stdio_and_descriptors();
+    sets_limits();
+    makes_sessions();
+    sets_signals();
+    passes_listen_pid();
+    forks();
+    counts_strangers();
+    return tap_end();
+}
