@@ -163,8 +163,22 @@ static void answer(struct conn *c) {
     reply_text(c, 404, "there are /readyz, /livez, /v1/status and /v1/timeline");
 }
 
+static void hear_pid1(struct channel *ch) {
+    union wire_any m;
+    int rc;
+    while ((rc = wire_recv(ch->role->sock, &m)) > 0) {
+        if (m.head.kind == WIRE_QUIT)
+            _exit(0);
+        if (!mirror_take(&ch->mirror, &m))
+            _exit(1);
+    }
+    if (rc < 0)
+        _exit(rc == -ENOTCONN ? 0 : 1);
+}
+
 static void take_request(struct conn *c) {
     struct channel *ch = c->channel;
+    hear_pid1(ch); /* what it said before the request came counts */
     if (c->request.has_origin) {
         reply_text(c, 403, "requests from browsers are refused");
     } else if (c->request.after && c->request.after >= ch->mirror.box.seq) {
@@ -252,18 +266,8 @@ static void wake_waiters(struct channel *ch) {
 static void control_ready(struct source *s, uint32_t got) {
     (void)got;
     struct channel *ch = CONTAINER_OF(s, struct channel, control);
-    union wire_any m;
-    int rc;
-    while ((rc = wire_recv(s->fd, &m)) > 0) {
-        if (m.head.kind == WIRE_QUIT)
-            _exit(0);
-        if (!mirror_take(&ch->mirror, &m))
-            _exit(1);
-        if (m.head.kind == WIRE_BOX) /* it comes last: the picture is whole */
-            wake_waiters(ch);
-    }
-    if (rc < 0)
-        _exit(rc == -ENOTCONN ? 0 : 1);
+    hear_pid1(ch);
+    wake_waiters(ch);
     if (!ch->listener.loop && ch->mirror.known)
         (void)loop_watch(&ch->loop, &ch->listener);
 }

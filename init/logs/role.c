@@ -257,8 +257,7 @@ int log_role_run(void *role) {
     if (!l)
         return 1;
     l->role = role;
-    if (l->role->drop >= 0)
-        (void)close(l->role->drop);
+
     int rc = start(l);
     if (rc < 0) {
         log_error(NULL, "role log cannot start: %s", strerror(-rc));

@@ -33,7 +33,6 @@ struct log_role {
     size_t n;
     const char *dir; /* for NAME.log; NULL: no files */
     struct log_progress *progress;
-    int drop; /* a descriptor of PID 1's whose reader waits for its end; closed; -1 */
 };
 
 /* Runs until PID 1 says quit and the pipes are empty. The exit status. */

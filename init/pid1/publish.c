@@ -71,10 +71,11 @@ static void became_ready(struct box *b) {
     timer_stop(&b->boot_deadline);
     if (b->phase == PHASE_BOOT)
         b->phase = PHASE_SERVE;
-    ready_file(b, true);
     publish_mark(b, -1, MARK_BOX_READY);
     if (first)
         b->ready_at = b->loop.now;
+    b->channel.pump(&b->channel); /* first: who sees the file may ask at once */
+    ready_file(b, true);
     enum log_level level = b->nunits > (b->main >= 0 ? 1U : 0U) ? LOG_INFO : LOG_DEBUG;
     log_line(level, NULL, "ready%s%s", first ? " after " : " again",
              first ? format_span(d, sizeof d, instant_since(b->ready_at, b->started)) : "");

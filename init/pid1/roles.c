@@ -14,8 +14,7 @@ static void describe_log(struct role *r, struct fork_req *req, int child_sock) {
                                      .units = b->log_units,
                                      .n = b->nunits,
                                      .dir = b->has_log_dir ? b->log_dir : NULL,
-                                     .progress = b->log_progress,
-                                     .drop = b->ready_fd };
+                                     .progress = b->log_progress };
     req->run = log_role_run;
     req->arg = &b->log_args;
     size_t n = 0;

@@ -109,8 +109,11 @@ static int find_identity(const char *user, struct identity *id) {
 
 static void set_login_env(const struct identity *id) {
     (void)setenv("HOME", id->pw ? id->pw->pw_dir : "/", 1);
-    if (!id->pw)
+    if (!id->pw) {
+        (void)unsetenv("USER"); /* the parent's would be wrong */
+        (void)unsetenv("LOGNAME");
         return;
+    }
     (void)setenv("USER", id->pw->pw_name, 1);
     (void)setenv("LOGNAME", id->pw->pw_name, 1);
     if (id->pw->pw_shell && id->pw->pw_shell[0])

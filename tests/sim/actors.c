@@ -73,7 +73,10 @@ static instant look_again(struct world *w, const struct proc *p) {
 }
 
 static void probe_deed(struct world *w, struct proc *p) {
+    struct proc *leader = world_leader(w, p->unit);
     bool yes = unit_is_well(w, p->unit) && p->manner != MANNER_LIES;
+    if (leader && leader->life.flickers && leader->answers++ % 2)
+        yes = false;
     if (p->manner == MANNER_CRASHES) {
         proc_end(w, p, p->end);
         return;
@@ -97,6 +100,8 @@ static void role_start_life(struct world *w, struct proc *p, int sock) {
         end_in(w, p, dice_span(&w->dice, span_s(5)), (struct exit_info){ .code = 1 });
     if (dice_hits(&w->dice, f->role_babbles))
         p->at[DO_BABBLE] = instant_add(w->now, dice_span(&w->dice, span_s(5)));
+    if (dice_hits(&w->dice, f->role_dozes))
+        p->dozes_until = p->at[DO_WAKE] = instant_add(w->now, dice_span(&w->dice, span_s(5)));
     for (size_t i = 0; i < MAX_UNITS; i++)
         p->told.state[i] = -1;
 }
@@ -129,11 +134,23 @@ static void heard(struct world *w, struct proc *p, const union wire_any *m) {
     }
 }
 
+/* What it does not read waits in the socket, of which a small one is soon full. */
+static void keep_little(struct world *w, const struct proc *p) {
+    struct role *r = p->kind == PROC_LOG ? &w->box->log : &w->box->channel;
+    int least = 1;
+    if (r->child.pid == p->pid && r->sock.fd >= 0)
+        (void)setsockopt(r->sock.fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
+}
+
 static void role_listen(struct world *w, struct proc *p) {
     union wire_any m;
     int rc = 0;
     if (p->deaf || p->sock < 0)
         return;
+    if (instant_before(w->now, p->dozes_until)) {
+        keep_little(w, p);
+        return;
+    }
     while ((rc = wire_recv(p->sock, &m)) > 0)
         heard(w, p, &m);
     if (rc == -EPROTO)
@@ -147,8 +164,12 @@ static void say(struct world *w, struct proc *log, struct proc *p) {
     struct wire_word m = { .head = WIRE_HEAD(WIRE_SAID, struct wire_word),
                            .unit = p->unit,
                            .what = ready ? (int)ready->kind : 0 };
-    if (wire_send(log->sock, &m.head) == 0)
-        p->wants_to_say = !(p->said = true);
+    if (wire_send(log->sock, &m.head) < 0)
+        return;
+    p->said = true;
+    p->wants_to_say = false;
+    if (dice_hits(&w->dice, w->faults.role_dies_speaking))
+        proc_end(w, log, (struct exit_info){ .signaled = true, .code = SIGSEGV });
 }
 
 void actors_listen(struct world *w) {
@@ -158,7 +179,9 @@ void actors_listen(struct world *w) {
         role_listen(w, channel);
     if (log)
         role_listen(w, log);
-    for (int i = 0; log && !log->zombie && !log->deaf && log->sock >= 0 && i < w->top; i++)
+    for (int i = 0; log && !log->zombie && !log->deaf && log->sock >= 0 &&
+                    !instant_before(w->now, log->dozes_until) && i < w->top;
+         i++)
         if (w->procs[i].used && !w->procs[i].zombie && w->procs[i].wants_to_say)
             say(w, log, &w->procs[i]);
 }
@@ -213,6 +236,8 @@ static void stopper_start(struct world *w, struct proc *p) {
 /* --- all ------------------------------------------------------------------------------- */
 
 void actor_deed(struct world *w, struct proc *p, enum deed d) {
+    if (d == DO_WAKE)
+        return; /* it listens again */
     if (d == DO_BABBLE)
         babble(w, p);
     else if (p->killed)

@@ -118,13 +118,19 @@ void check_signal(struct world *w, int sig) {
     world_trace(w, "signal %d is delivered", sig);
 }
 
+/* svc_is_up() would be the box's own word for it. */
+static bool is_up(const struct world *w, size_t k) {
+    enum svc_state state = w->box->svcs[k].state;
+    return state == SVC_READY || state == SVC_DONE;
+}
+
 /* --- what it starts -------------------------------------------------------------------- */
 
 static bool may_start_without(const struct world *w, int unit, size_t k) {
     const struct svc *other = &w->box->svcs[k];
     bool stays = conf_of(w)->pinnace.on_boot_timeout == BOOT_TIMEOUT_STAY;
     instant deadline = instant_add(w->started, conf_of(w)->pinnace.boot_timeout);
-    if (svc_is_up(other))
+    if (is_up(w, k))
         return true;
     if (unit == w->box->main && stays)
         return other->state == SVC_FAILED || !instant_before(box_now(w), deadline);
@@ -218,12 +224,18 @@ static void check_unit_signal(struct world *w, int unit, int sig) {
         check_unit_kill(w, unit);
 }
 
-/* The unit whose group it is; one whose leader is there is asked before one long gone. */
+/* The unit whose group it is; of several the one whose leader is there, or was there last. */
 static int unit_of_group(const struct world *w, pid_t group) {
     int found = -1;
-    for (size_t i = 0; i < w->box->nunits; i++)
-        if (w->units[i].group == group && (found < 0 || w->units[i].reaped_turn == 0))
-            found = (int)i;
+    uint64_t latest = 0;
+    for (size_t i = 0; i < w->box->nunits; i++) {
+        const struct unit_record *u = &w->units[i];
+        uint64_t when = u->reaped_turn ? u->reaped_turn : UINT64_MAX;
+        if (u->group != group || when < latest)
+            continue;
+        found = (int)i;
+        latest = when;
+    }
     return found;
 }
 
@@ -326,6 +338,8 @@ static void check_wish(const struct world *w, int unit) {
     if (s->want_up && !bad && s->state == SVC_DOWN && w->box->phase >= PHASE_BOOT &&
         all_before_are_up(w, unit))
         world_fail(w, "%s could be started, and is not", s->conf->name);
+    if (!s->want_up && s->state == SVC_FAILED && w->units[unit].seen != SVC_FAILED)
+        world_fail(w, "%s has failed because it was stopped", s->conf->name);
     if (!s->want_up && s->state == SVC_BACKOFF && !others_wait_for(w->box, unit))
         world_fail(w, "%s is in backoff while the box ends", s->conf->name);
     if (!s->want_up && goes && !others_wait_for(w->box, unit))
@@ -357,7 +371,7 @@ static void check_ready(const struct world *w) {
     const struct box *b = w->box;
     bool up = b->phase == PHASE_BOOT || b->phase == PHASE_SERVE;
     for (size_t i = 0; i < b->nunits; i++)
-        up &= (int)i == b->main ? b->svcs[i].executed : svc_is_up(&b->svcs[i]);
+        up &= (int)i == b->main ? b->svcs[i].executed : is_up(w, i);
     if (b->ready != up)
         world_fail(w, "ready is %d and should be %d", b->ready, up);
     bool served = w->ever_ready || up;
@@ -444,6 +458,10 @@ static void check_unit_sleep(struct world *w, int unit, instant until) {
     const struct probe_spec *ready = s->conf->ready;
     if (s->state == SVC_STOPPING && group_lives(w, u->group))
         check_awake(w, until, kill_time(w, unit), s->conf->name);
+    if (s->kind != SVC_KIND_MAIN && !svc_state_runs(s->state) && group_lives(w, u->group))
+        world_fail(w, "%s is %s, and its group lives", s->conf->name, svc_state_name(s->state));
+    if (s->state == SVC_STARTING)
+        check_awake(w, until, instant_add(u->started_at, s->conf->start_timeout), "a start");
     if (s->state != SVC_STARTING || !p || !p->executed)
         return;
     if (s->exec_fd.fd >= 0)
@@ -470,10 +488,27 @@ static void check_grace(struct world *w, instant until) {
     bool by_fork = w->killer_failed || (w->box->killer.pid && grace_is_over(w));
     for (int i = 0; i < w->top; i++) {
         const struct proc *p = &w->procs[i];
-        bool role = p->kind == PROC_LOG || p->kind == PROC_CHANNEL || p->kind == PROC_DRAIN;
+        bool role = p->kind == PROC_LOG || p->kind == PROC_CHANNEL || p->kind == PROC_DRAIN ||
+                    p->kind == PROC_PROBE;            /* these end with what they work for */
         bool other = by_fork && p->kind != PROC_UNIT; /* is being found in /proc */
         if (p->used && !p->zombie && !p->killed && !role && !other)
             check_awake(w, until, w->drain.grace_end, "the grace of a process ends");
+    }
+}
+
+/* Nothing of ours runs any more, so the strangers have been asked to end. */
+static void check_strangers(const struct world *w) {
+    const struct box *b = w->box;
+    if (b->phase != PHASE_DRAIN || !w->drain.begun || w->killer_failed || b->killer.pid ||
+        b->prepare.pid)
+        return;
+    for (size_t i = 0; i < b->nunits; i++)
+        if (svc_state_runs(b->svcs[i].state))
+            return;
+    for (int i = 0; i < w->top; i++) {
+        const struct proc *p = &w->procs[i];
+        if (p->used && !p->zombie && p->kind == PROC_KIN && !p->asked && !p->killed)
+            world_fail(w, "nobody has asked %d to end", p->pid);
     }
 }
 
@@ -481,7 +516,8 @@ static void check_grace(struct world *w, instant until) {
 static void check_picture(struct world *w) {
     const struct proc *p = proc_role(w, PROC_CHANNEL);
     const struct box *b = w->box;
-    if (!p || p->deaf || p->babbled || p->killed || b->channel.quitting)
+    if (!p || p->deaf || p->babbled || p->killed || b->channel.quitting ||
+        instant_before(w->now, p->dozes_until))
         return;
     if (!p->told.whole)
         world_fail(w, "the channel knows nothing");
@@ -548,6 +584,7 @@ void check_sleep(struct world *w, instant until) {
     if (conf_of(w)->pinnace.on_boot_timeout == BOOT_TIMEOUT_EXIT && !w->ever_ready && !w->drain.on)
         check_awake(w, until, instant_add(w->started, conf_of(w)->pinnace.boot_timeout),
                     "the boot has to be over");
+    check_strangers(w);
     check_picture(w);
     check_role(w, &b->log, b->nunits > (b->main >= 0 ? 1U : 0U));
     check_role(w, &b->channel, b->listen_fd >= 0);

@@ -171,6 +171,7 @@ static void take_pending(struct world *w, struct proc *p) {
 void proc_signal(struct world *w, struct proc *p, int sig) {
     if (p->zombie || p->killed || sig == 0)
         return;
+    p->asked |= sig == SIGTERM;
     if (sig == SIGKILL) {
         take_kill(w, p);
         return;

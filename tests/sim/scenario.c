@@ -95,6 +95,14 @@ static void falls_ill(struct world *w, int unit, unsigned nth, struct life *l) {
     l->ill = nth == 1 ? span_ms(3500) : SPAN_NEVER;
     l->ignores = nth == 1;
 }
+static void flickers(struct world *w, int unit, unsigned nth, struct life *l) {
+    (void)w, (void)unit, (void)nth;
+    l->flickers = true;
+}
+static void is_stopped(struct world *w, int unit, unsigned nth, struct life *l) {
+    (void)w, (void)unit, (void)nth;
+    l->stops = span_ms(200);
+}
 static void never_ready(struct world *w, int unit, unsigned nth, struct life *l) {
     (void)nth;
     l->ready = SPAN_NEVER;
@@ -208,6 +216,10 @@ static void restarted_when_ill(struct world *w) {
     apart(w, at(w, EVENT_END, 0, 137), event_get(w, EVENT_START, 0, -1, 2)->at, 90, 10);
     none(w, EVENT_SIGNAL, 0, SIGKILL, 2);
 }
+static void never_restarted(struct world *w) { none(w, EVENT_START, 0, -1, 2); }
+static void continued(struct world *w) {
+    apart(w, at(w, EVENT_SIGNAL, 0, SIGTERM), at(w, EVENT_END, 0, 143), 0, 0);
+}
 static void ended_at_2s(struct world *w) {
     after_start(w, at(w, EVENT_PHASE, -1, PHASE_DRAIN), 2000);
     none(w, EVENT_START, 1, -1, 1);
@@ -311,6 +323,10 @@ const struct scenario scenarios_all[] = {
       term_at_60s, crashes_late, .status = 0, .after = backoff_is_forgotten },
     { "liveness: stopped by the second no, killed 500 ms later, started again",
       NO_ENGINE LIVENESS, term_at_20s, falls_ill, .status = 0, .after = restarted_when_ill },
+    { "liveness: every other answer is no, and two in a row are needed",
+      NO_ENGINE LIVENESS, term_at_20s, flickers, .status = 0, .after = never_restarted },
+    { "what was stopped by SIGSTOP is continued to take its stop signal",
+      NO_ENGINE SERVICE("s"), term_at_1s, is_stopped, .status = 0, .after = continued },
     { "liveness: a member of the group that another waits for does not keep it down",
       NO_ENGINE LIVENESS, term_at_20s, leaves_a_fostered_child, .status = 0,
       .after = came_back_at_once },

@@ -269,6 +269,7 @@ static void random_life(struct world *w, int unit, unsigned nth, struct life *l)
     if (dice_hits(d, bad + 100))
         some_kin(d, l);
     l->neglects = dice_hits(d, 300);
+    l->flickers = dice_hits(d, bad / 3);
     l->forgetful = dice_hits(d, bad / 3);
     if (dice_hits(d, bad / 5))
         l->stops = long_span(d);
@@ -293,6 +294,8 @@ static void random_faults(struct world *w, int trouble) {
     f->probe_lies = dice_below(d, 70 * trouble);
     f->role_crashes = dice_below(d, 300 * trouble);
     f->role_hangs = dice_hits(d, 100) ? 300 : 0;
+    f->role_dies_speaking = dice_hits(d, 300) ? 500 : 0;
+    f->role_dozes = dice_hits(d, 300) ? 500 : 0;
     f->role_babbles = dice_hits(d, 200) ? 200 : 0;
     f->prepare_fails = dice_hits(d, 300) ? 900 : 0;
     f->jumps = dice_hits(d, 100) ? 20 : 0;

@@ -58,6 +58,7 @@ struct life {
     bool neglects;  /* never waits for its own children */
     span stops;     /* after exec: stopped by SIGSTOP from outside */
     span lingers;   /* between SIGKILL and its end; never: it hangs in the kernel */
+    bool flickers;  /* every other answer about it is no */
     bool forgetful; /* does not say that it is ready although a probe waits for that */
 };
 
@@ -65,6 +66,7 @@ struct life {
 struct faults {
     int fork_fails, probe_hangs, probe_crashes, probe_lies;
     int role_crashes, role_hangs, role_babbles;
+    int role_dies_speaking, role_dozes;
     int interrupts; /* epoll_wait ends with EINTR */
     int jumps;      /* the clock leaps forward while we sleep */
     int prepare_fails;
@@ -85,7 +87,7 @@ enum proc_kind {
     PROC_PREPARE,
     PROC_STOPPER, /* asks the engine's containers to end before the engine is */
 };
-enum deed { DO_SESSION, DO_EXEC, DO_KIN, DO_SAY, DO_STOP, DO_BABBLE, DO_END, NDEEDS };
+enum deed { DO_SESSION, DO_EXEC, DO_KIN, DO_SAY, DO_STOP, DO_BABBLE, DO_WAKE, DO_END, NDEEDS };
 enum manner { MANNER_QUICK, MANNER_WAITS, MANNER_HANGS, MANNER_CRASHES, MANNER_LIES };
 enum { BOX_PID = 1 };
 
@@ -100,13 +102,14 @@ struct proc {
     instant at[NDEEDS];
     struct exit_info end;
     uint64_t pending; /* signals while stopped or not yet executed */
-    instant executed_at, ended_at, deadline;
+    instant executed_at, ended_at, deadline, dozes_until;
     enum manner manner;
-    int report; /* write end of a pipe to PID 1; -1 */
-    int sock;   /* a role's end of its wire; -1 */
-    int sig;    /* of a drain fork */
-    bool wants_to_say, said;
-    struct { /* what a channel knows */
+    int report;                     /* write end of a pipe to PID 1; -1 */
+    int sock;                       /* a role's end of its wire; -1 */
+    int sig;                        /* of a drain fork */
+    bool wants_to_say, said, asked; /* asked: sent SIGTERM */
+    unsigned answers;               /* of probes about it */
+    struct {                        /* what a channel knows */
         bool whole, ready;
         int phase;
         int state[MAX_UNITS];
