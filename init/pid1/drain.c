@@ -58,6 +58,7 @@ void drain_hurry(struct box *b) {
                instant_before(instant_add(b->loop.now, span_s(HURRY_S)), b->grace_over.at)) {
         log_info(NULL, "asked again to end: %d s left", HURRY_S);
         timer_arm(&b->loop, &b->grace_over, span_s(HURRY_S));
+        b->sup.kill_at = b->grace_over.at;
     }
 }
 

@@ -3,6 +3,7 @@
  *     sim [BOOTS]              that many boots (default 10000), and every case
  *     sim --seed N [BOOTS]     from this seed on
  *     sim --seed N -v          one boot, with a trace of everything that happens
+ *     sim --case TEXT          one named case, likewise; TEXT is a part of its name
  *
  * Every boot runs in a worker process; a failed check ends the worker, and the line that it
  * leaves behind names the seed.
@@ -94,13 +95,25 @@ static void scenarios(void) {
     }
 }
 
-static int scenario_by_name(const char *name) {
-    for (size_t i = 0; i < nscenarios; i++)
-        if (strstr(scenarios_all[i].name, name)) {
-            scenario_run(&scenarios_all[i], true);
-            return 0;
-        }
-    return 2;
+/* One boot or one case with its trace, in a worker too: this process tidies up after it. */
+static int show(uint64_t seed, const char *scenario) {
+    const struct scenario *s = scenarios_all;
+    while (scenario && s < scenarios_all + nscenarios && !strstr(s->name, scenario))
+        s++;
+    if (scenario && s == scenarios_all + nscenarios)
+        return 2;
+    char why[WORLD_FAILURE] = "";
+    pid_t pid = worker_begin(&reports[0]);
+    if (pid == 0) {
+        if (scenario)
+            scenario_run(s, true);
+        else
+            trial_random(seed, true);
+        exit(0);
+    }
+    bool good = pid > 0 && worker_ended(pid, &reports[0], why);
+    (void)printf("# %s\n", good ? "nothing is wrong" : why);
+    return !good;
 }
 
 /* A box must not touch the terminal that the tests run on, nor hear of our own supervisor. */
@@ -114,12 +127,8 @@ static void isolate(void) {
 }
 
 static int run(uint64_t seed, int n, bool verbose, const char *scenario) {
-    if (scenario)
-        return scenario_by_name(scenario);
-    if (verbose) {
-        trial_random(seed, true);
-        return 0;
-    }
+    if (scenario || verbose)
+        return show(seed, scenario);
     boots(seed, n);
     scenarios();
     return tap.failed != 0;

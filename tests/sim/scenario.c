@@ -149,6 +149,12 @@ static void database_fails(struct world *w, int unit, unsigned nth, struct life 
     l->ends = span_s(2);
     l->end = (struct exit_info){ .signaled = true, .code = SIGSEGV };
 }
+static void main_then_service(struct world *w, int unit, unsigned nth, struct life *l) {
+    (void)nth;
+    bool is_main = unit == w->box->main;
+    l->ends = is_main ? span_s(1) : span_s(2);
+    l->end.code = is_main ? 5 : 9;
+}
 static void a_second_each(struct world *w, int unit, unsigned nth, struct life *l) {
     (void)w, (void)unit, (void)nth;
     l->ends = span_s(1);
@@ -399,6 +405,9 @@ const struct scenario scenarios_all[] = {
       NO_ENGINE SERVICE("s"), term_at_20s, has_no_memory, .status = 0,
       .after = third_time_lucky },
     { "CMD's status is the box's", NO_ENGINE, NULL, ends_with_3, .has_main = true, .status = 3 },
+    { "CMD's status is the box's, whatever fails while it ends",
+      PINNACE("drain-delay = 5s\n") SERVICE("s") "restart = never\non-failure = shutdown\n",
+      NULL, main_then_service, .has_main = true, .status = 5 },
     { "CMD's status, remapped",
       NO_ENGINE "[main]\nremap-exit = 3\n", NULL, ends_with_3, .has_main = true, .status = 0 },
     { "CMD's end by a signal: 128 + its number",

@@ -191,7 +191,7 @@ struct world {
     } asked;
     instant started;
     enum box_phase seen_phase; /* when the box last waited, as what follows */
-    bool seen_ready, ever_ready;
+    bool seen_ready, seen_begun, ever_ready;
     bool killer_failed, log_babbled;
     struct event events[WORLD_EVENTS];
     int nevents;

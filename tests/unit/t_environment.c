@@ -59,8 +59,9 @@ int main(void) {
        "PATH=/bin PINNACE_LOG=x A=1 AB=2 PINNACE_TOKENS= LISTEN_ADDRESS=:8 container=docker "
        "TINI_SUBREAPER=0 DOCKER_HOST=unix:/y",
        "what is added wins, even what is left out otherwise");
-    is(made(SVC_KIND_SERVICE, LIST("A=9", "ABC=3", "ABC=4", "PATH="), NULL),
-       "PATH= DOCKER_HOST=tcp://x PINNACE_LOG=x A=9 AB=2 PINNACE_TOKENS= LISTEN_ADDRESS=:8 ABC=4",
+    is(made(SVC_KIND_SERVICE, LIST("A=9", "P=1", "ABC=3", "ABC=4", "PATH="), NULL),
+       "PATH= DOCKER_HOST=tcp://x PINNACE_LOG=x A=9 AB=2 PINNACE_TOKENS= LISTEN_ADDRESS=:8 P=1 "
+       "ABC=4",
        "added over those of the same whole name, in place; the last one counts");
     is(made(SVC_KIND_SERVICE, LIST("NOTIFY_SOCKET=/mine"), "/run/n"),
        "PATH=/bin DOCKER_HOST=tcp://x PINNACE_LOG=x A=1 AB=2 PINNACE_TOKENS= LISTEN_ADDRESS=:8 "

@@ -174,6 +174,10 @@ static void becomes_a_user(void) {
     r.login_env = false;
     (void)run(r);
     OK(strstr(output, "\n/old\n"), "without login_env the environment stays: %s", output);
+    struct spawn_req ids = request(ARGV("grep", "-E", "^[UG]id:", "/proc/self/status"));
+    ids.user = "ann"; /* a shell would tidy up: ask the kernel */
+    OK(says(ids, "Uid:\t1234\t1234\t1234\t1234\nGid:\t1235\t1235\t1235\t1235\n"),
+       "real, effective and saved: %s", output);
     OK(mkdir("/tmp/secret", 0700) == 0, "a directory of root's");
     r.cwd = "/tmp/secret";
     OK(fails(r, STEP_CWD, EACCES, 127), "cwd is entered with the user's rights");
