@@ -88,6 +88,8 @@ struct box {
 
     struct child killer; /* the fork that signals a subreaper's descendants */
     int killer_signal;   /* what it is to send next; 0 */
+    struct child teller; /* the fork that says whom the shutdown waits for */
+    struct timer patience;
     bool termed, killed; /* leftovers were sent TERM, KILL */
     bool stopped_by_user;
     bool done;

@@ -19,6 +19,7 @@
 #include "sys/tree.h"
 
 enum {
+    PATIENCE_S = 1,  /* others have had TERM for so long: say who they are */
     HURRY_S = 1,     /* what a second TERM leaves of the grace, at most */
     LAST_CALL_S = 2, /* for the roles to write out what they hold, and for KILL to work */
 };
@@ -100,6 +101,30 @@ static void killer_exited(struct child *c, struct exit_info how) {
         signal_all(b, b->killer_signal);
 }
 
+/* In a fork: it reads /proc. */
+static int tell_who(void *arg) {
+    const struct box *b = arg;
+    const pid_t spare[] = { b->log.child.pid, b->channel.child.pid, b->killer.pid };
+    char names[300];
+    if (tree_names(getppid(), spare, 3, names, sizeof names) > 0)
+        log_warn(NULL, "the shutdown waits for processes that belong to no service: %s", names);
+    return 0;
+}
+
+static void patience_over(struct timer *t) {
+    struct box *b = CONTAINER_OF(t, struct box, patience);
+    int keep = log_fd();
+    struct fork_req r = { .title = "who", .run = tell_who, .arg = b, .keep = &keep, .nkeep = 1 };
+    pid_t pid = b->sys->fork(b->sys, &r, NULL); /* without it, it stays untold */
+    if (pid > 0)
+        children_add(&b->children, &b->teller, pid);
+}
+
+static void told(struct child *c, struct exit_info how) {
+    (void)c; /* the end of the last process is what counts, not this one's */
+    (void)how;
+}
+
 /* Does anything but our own roles still run? Where the kernel does not say, the roles are
  * ended first; then having no child at all is the answer. */
 static bool others_run(struct box *b) {
@@ -114,6 +139,7 @@ static bool others_run(struct box *b) {
 
 static void grace_over(struct timer *t) {
     struct box *b = CONTAINER_OF(t, struct box, grace_over);
+    timer_stop(&b->patience);
     char names[160] = "";
     struct text who = TEXT(names);
     for (size_t i = 0; i < b->nunits; i++)
@@ -132,6 +158,7 @@ static void grace_over(struct timer *t) {
 
 static void end_begin(struct box *b) {
     b->phase = PHASE_END;
+    timer_stop(&b->patience);
     timer_stop(&b->grace_over);
     timer_stop(&b->drain_delay);
     timer_arm(&b->loop, &b->last_call, span_s(LAST_CALL_S));
@@ -159,13 +186,17 @@ void drain_init(struct box *b) {
     b->grace_over.fire = grace_over;
     b->last_call.fire = last_call_over;
     b->killer.exited = killer_exited;
+    b->teller.exited = told;
+    b->patience.fire = patience_over;
 }
 
 void drain_advance(struct box *b) {
     if (b->phase == PHASE_DRAIN && !timer_armed(&b->drain_delay) && !supervisor_runs(&b->sup) &&
         !b->prepare.pid) {
-        if (!b->termed && others_run(b))
+        if (!b->termed && !b->killed && others_run(b)) {
             signal_all(b, SIGTERM);
+            timer_arm(&b->loop, &b->patience, span_s(PATIENCE_S));
+        }
         b->termed = true;
         if (!others_run(b))
             end_begin(b);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "base/str.h"
 
 enum { MAX_PROCESSES = 65536, MAX_PASSES = 16 };
 
@@ -123,4 +124,30 @@ int tree_signal(pid_t root, const pid_t *spare, size_t nspare, int sig) {
     free(trees[0].list);
     free(trees[1].list);
     return rc < 0 ? rc : total;
+}
+
+static void add_name(struct text *t, pid_t pid) {
+    char path[32], name[32];
+    (void)snprintf(path, sizeof path, "/proc/%d/comm", pid);
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, name, sizeof name - 1);
+    name[n > 0 ? n - 1 : 0] = '\0'; /* without its newline */
+    text_add(t, "%s%d (%s)", t->len ? ", " : "", pid, name);
+}
+
+int tree_names(pid_t root, const pid_t *spare, size_t nspare, char *out, size_t cap) {
+    struct text t = { .buf = out, .cap = cap };
+    struct tree tree = { .list = calloc(MAX_PROCESSES, sizeof *tree.list) };
+    int n = 0;
+    out[0] = '\0';
+    int rc = tree.list ? take_picture(&tree) : -ENOMEM;
+    if (rc == 0)
+        mark_inside(&tree, root, spare, nspare);
+    for (size_t i = 0; i < tree.n && rc == 0; i++)
+        if (tree.list[i].inside) {
+            add_name(&t, tree.list[i].pid);
+            n++;
+        }
+    free(tree.list);
+    return rc < 0 ? rc : n;
 }

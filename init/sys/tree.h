@@ -11,4 +11,8 @@
  * what is forked meanwhile is reached. The number signalled, or -errno. */
 int tree_signal(pid_t root, const pid_t *spare, size_t nspare, int sig);
 
+/* Write the descendants of `root` but `spare` into `out` as "12 (sleep), 34 (sh)", cut at
+ * `cap`. Names are the kernel's (proc_pid_comm(5)). Their number, or -errno. */
+int tree_names(pid_t root, const pid_t *spare, size_t nspare, char *out, size_t cap);
+
 #endif

@@ -561,6 +561,7 @@ static bool timer_has_reason(const struct world *w, const struct timer *t) {
     return (t == &b->boot_deadline && !w->ever_ready && !w->drain.on) ||
            (t == &b->drain_delay && draining && !w->drain.begun) ||
            (t == &b->grace_over && draining && w->drain.begun) ||
+           (t == &b->patience && draining && b->termed && !b->killed) ||
            (t == &b->last_call && (b->phase == PHASE_END || (draining && b->killed))) ||
            (t == &b->prepare_deadline && b->prepare.pid) ||
            (t == &b->log.restart && !b->log.child.pid) ||

@@ -85,6 +85,7 @@ enum proc_kind {
     PROC_CHANNEL,
     PROC_DRAIN,
     PROC_PREPARE,
+    PROC_WHO,     /* says whom the shutdown waits for */
     PROC_STOPPER, /* asks the engine's containers to end before the engine is */
 };
 enum deed { DO_SESSION, DO_EXEC, DO_KIN, DO_SAY, DO_STOP, DO_BABBLE, DO_WAKE, DO_END, NDEEDS };

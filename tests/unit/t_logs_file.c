@@ -75,6 +75,12 @@ static void rotates(void) {
     OK(size_of(path) == LOG_FILE_BYTES + 1 + STAMP + 1 && size_of(old) == STAMP + 1,
        "a line longer than a file has one of its own");
     log_file_close(&f);
+    (void)unlink(path);
+    (void)log_file_open(&f, dir, "a", &e);
+    log_file_line(&f, text, LOG_FILE_BYTES - 2 * (STAMP + 1) + 1);
+    log_file_line(&f, "", 0);
+    OK(size_of(path) == STAMP + 1, "a newline that does not fit is one byte too many");
+    log_file_close(&f);
 }
 
 static void refuses_traps(void) {
@@ -89,7 +95,7 @@ static void refuses_traps(void) {
     OK(mkfifo(path, 0600) == 0 && log_file_open(&f, dir, "a", &e) == -ENXIO && f.fd == -1,
        "a FIFO does not block: %s", e.text);
     AUTO_FD int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    OK(log_file_open(&f, dir, "a", &e) == -EINVAL && f.fd == -1 &&
+    OK(reader >= 0 && log_file_open(&f, dir, "a", &e) == -EINVAL && f.fd == -1 &&
            strstr(e.text, "/a.log is not a regular file"),
        "nor with a reader: %s", e.text);
     (void)unlink(path);

@@ -117,7 +117,7 @@ static const char *shown(const char *text, int ms) {
     return at;
 }
 
-static void send_word(enum wire_kind kind, int unit) {
+static void send_word(uint16_t kind, int unit) {
     struct wire_word w = { .head = WIRE_HEAD(kind, struct wire_word), .unit = unit };
     (void)wire_send(sock, &w.head);
 }

@@ -137,7 +137,7 @@ static void shows_the_timeline(void) {
     OK(TAKE(b) && TAKE(u) && TAKE(k), "taken");
     k = mark(13005000, 0, MARK_READY);
     OK(TAKE(k), "taken");
-    k = mark(500000, 5, 999); /* before the start; a unit and a kind that are none */
+    k = mark(500000, 1, 999); /* before the start; a unit and a kind that are none */
     OK(TAKE(k), "taken");
     yyjson_val *v = parsed(mirror_timeline), *marks = yyjson_obj_get(v, "marks");
     OK(v && num(v, "marks_lost") == 4 && yyjson_arr_size(marks) == 3, "timeline: %s", buf);

@@ -106,7 +106,7 @@ static struct signalfd_siginfo forwarded(struct signalfd_siginfo si, int as, int
 
 static void forwards(void) {
     union sigval value = { .sival_ptr = (void *)(uintptr_t)UINT64_C(0x123456789abc) };
-    struct signalfd_siginfo si, got;
+    struct signalfd_siginfo si = { 0 }, got;
     int rc;
     OK(sigqueue(getpid(), SIGUSR1, value) == 0 && signals_read(fd, &si) == 1 &&
            si.ssi_code == SI_QUEUE,

@@ -15,6 +15,7 @@ static _Noreturn void grow(int depth, bool apart, int out) {
     do {
         if (apart)
             (void)setsid();
+        (void)alarm(30); /* nobody outlives a test that failed */
         pid_t me = getpid();
         (void)!write(out, &me, sizeof me);
     } while (--depth > 0 && fork() == 0);
@@ -103,8 +104,10 @@ static int meets_what_forks_meanwhile(void) {
     (void)!pipe2(p, O_CLOEXEC);
     for (int i = 0; i < 8; i++) {
         if (fork() == 0) {
+            (void)alarm(30);
             for (;;)
                 if (fork() == 0) {
+                    (void)alarm(30);
                     (void)!write(p[1], "x", 1);
                     (void)pause();
                     _exit(0);
