@@ -89,7 +89,7 @@ static void add_json(struct text *t, const char *level, const char *unit, const 
     text_add(t, "}");
 }
 
-/* Printable bytes and UTF-8 pass; control bytes but tab do not reach a terminal. */
+/* Printable bytes, UTF-8, tab and the escapes of colours pass; other control bytes do not. */
 static void add_printable(struct text *t, const char *s, size_t n) {
     size_t from = 0;
     for (size_t i = 0; i < n; i++) {

@@ -81,6 +81,8 @@ static const char *env_value(char *const *env, const char *name) {
 int conf_load(struct conf *c, const char *path, char *const *env, struct err *e) {
     if (!path)
         path = env_value(env, "PINNACE_CONFIG");
+    if (path && !path[0])
+        path = NULL; /* set, but to nothing */
     int rc = conf_begin(c, e);
     if (rc == 0)
         rc = add_file(c, path ? path : DEFAULT_FILE, path != NULL, e);

@@ -20,6 +20,7 @@ void children_add(struct children *cs, struct child *c, pid_t pid) {
     if (BUG_ON(c->pid != 0 || pid <= 0))
         return;
     c->pid = pid;
+    cs->none = false;
     list_insert_before(&cs->live, &c->link);
 }
 
@@ -56,8 +57,8 @@ static bool reap_one(struct children *cs, pid_t pid) {
     return rc > 0;
 }
 
-/* A callback may change the list, so after each burial the walk starts anew; every pass
- * removes one entry that existed before, and what callbacks add is seen next time. */
+/* A callback may change the list, so after each burial the walk starts anew. It ends, for each
+ * burial is of a child that has ended, and what a callback starts does not end at once. */
 static void reap_known(struct children *cs) {
     for (struct link *l = cs->live.next; l != &cs->live;) {
         pid_t pid = CONTAINER_OF(l, struct child, link)->pid;
