@@ -89,7 +89,8 @@ static void ask(struct prober *p) {
     p->deadline = instant_add(p->loop->now, p->timeout);
     if (attempt_fork(p, &e) < 0) {
         set_reason(p, e.text);
-        answered(p, false);
+        pause_then_ask(p); /* it has not been asked, so it has not failed */
+        p->answer(p, false);
         return;
     }
     timer_arm(p->loop, &p->timer, (span){ p->timeout.ns + span_ms(HARD_END_MS).ns });

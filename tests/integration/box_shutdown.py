@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The end of a box: everybody is asked, everybody is waited for, and nobody for too long."""
 import os
+import re
 import signal
 import time
 
@@ -101,6 +102,13 @@ for pid1, how in BOTH:
     since = 0.6
     t.ok(since - 0.1 < took < since + 0.3, f"{how}: and is killed at the end of the grace", took)
     t.ok("the grace is over" in b.err(), f"{how}: the log says so", b)
+
+    n = Notes()
+    b = Box(t, "[pinnace]\ngrace = 2s\n", spawn_all(n.person("rogue", "daemon", "deaf")), pid1=pid1)
+    n.wait("rogue")
+    b.end()
+    t.ok(re.search(r"waits for processes that belong to no service: \d+ \(\w+", b.err()),
+         f"{how}: after a second the log says whom it waits for", b)
     n = Notes()
     ini += f"[service stubborn]\nready = log:runs\ncommand = {n.person('stubborn', 'deaf')}\n"
     b = Box(t, ini, pid1=pid1)

@@ -72,9 +72,13 @@ static void slow_reaping(struct world *w) {
     w->faults.reap_cost = span_ms(15);
     term(w, 20000);
 }
-static void fork_fails_at_grace(struct world *w) {
+static void fork_fails(struct world *w) {
     w->faults.fork_fails = 1000;
     term(w, 1000);
+}
+static void fork_fails_for_20s(struct world *w) {
+    fork_fails(w);
+    w->stimuli[0].at = instant_add(w->now, span_s(20));
 }
 
 /* --- lives -------------------------------------------------------------------------------------
@@ -331,6 +335,8 @@ const struct scenario scenarios_all[] = {
       NO_ENGINE LIVENESS, term_at_20s, falls_ill, .status = 0, .after = restarted_when_ill },
     { "liveness: every other answer is no, and two in a row are needed",
       NO_ENGINE LIVENESS, term_at_20s, flickers, .status = 0, .after = never_restarted },
+    { "liveness: a question that could not be asked is not a no",
+      NO_ENGINE LIVENESS, fork_fails_for_20s, NULL, .status = 0, .after = never_restarted },
     { "what was stopped by SIGSTOP is continued to take its stop signal",
       NO_ENGINE SERVICE("s"), term_at_1s, is_stopped, .status = 0, .after = continued },
     { "liveness: a member of the group that another waits for does not keep it down",
@@ -399,7 +405,7 @@ const struct scenario scenarios_all[] = {
       PINNACE("grace = 2s\n") SERVICE("s"), term_at_1s, leaves_a_stubborn_daemon,
       .is_subreaper = true, .status = 0, .after = daemon_was_killed },
     { "subreaper: units are killed even when nothing can be forked any more",
-      PINNACE("grace = 2s\n") SERVICE("s") "stop-timeout = 1m\n", fork_fails_at_grace, ignores,
+      PINNACE("grace = 2s\n") SERVICE("s") "stop-timeout = 1m\n", fork_fails, ignores,
       .is_subreaper = true, .status = 0 },
     { "no memory to execute: tried again",
       NO_ENGINE SERVICE("s"), term_at_20s, has_no_memory, .status = 0,

@@ -172,6 +172,9 @@ static void nothing_left(struct world *w) {
         return;
     if (w->drain.on || w->reminders++ == 3)
         world_fail(w, "asleep for ever in phase %d", w->box->phase);
+    struct proc *cmd = w->box->main >= 0 ? world_leader(w, w->box->main) : NULL;
+    if (cmd && w->reminders > 1)
+        proc_signal(w, cmd, SIGKILL); /* it does not listen */
     raise_signal(w, SIGTERM);
 }
 
