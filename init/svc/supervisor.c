@@ -244,7 +244,7 @@ static void send_stop(struct svc *s) {
 static void stopper_exited(struct child *c, struct exit_info how) {
     (void)how;
     struct svc *s = CONTAINER_OF(c, struct svc, stopper);
-    if (s->state == SVC_STOPPING)
+    if (s->state == SVC_STOPPING && (s->child.pid || group_alive(s)))
         send_stop(s);
 }
 
