@@ -310,26 +310,41 @@ static void svc_event(struct svc *s, enum svc_event event) {
     act(s, step.act, was);
 }
 
-static void timer_fired(struct timer *t) {
-    struct svc *s = CONTAINER_OF(t, struct svc, timer);
-    if (s->state == SVC_STARTING) {
-        char d[24];
-        (void)snprintf(s->reason, sizeof s->reason, "not ready within %s; %.140s",
-                       format_span(d, sizeof d, s->conf->start_timeout), s->prober.reason);
-        s->found_dead = true;
-    }
-    /* Whom it comes after may have ended meanwhile: then it waits for them as at first. */
-    bool waits =
-        s->state == SVC_BACKOFF && (!s->want_up || !may_start(s->sup, (size_t)(s - s->sup->svcs)));
-    bool stopping = s->state == SVC_STOPPING;
-    /* Not every end is told to us: a member of the group may be the child of another. */
-    if (stopping && s->ended && !group_alive(s)) {
+static void too_slow(struct svc *s) {
+    char d[24];
+    (void)snprintf(s->reason, sizeof s->reason, "not ready within %s; %.140s",
+                   format_span(d, sizeof d, s->conf->start_timeout), s->prober.reason);
+    s->found_dead = true;
+    svc_event(s, EV_TIMER);
+}
+
+/* Whom it comes after may have ended meanwhile: then it waits for them as at first. */
+static void backoff_over(struct svc *s) {
+    bool may = s->want_up && may_start(s->sup, (size_t)(s - s->sup->svcs));
+    svc_event(s, may ? EV_TIMER : EV_WANT_DOWN);
+}
+
+/* Not every end is told to us: a member of the group may be the child of another. So after
+ * SIGKILL the group is looked at again until it is gone. */
+static void kill_delay_over(struct svc *s) {
+    if (s->ended && !group_alive(s)) {
         finish(s, ended_clean(s));
         return;
     }
-    svc_event(s, waits ? EV_WANT_DOWN : EV_TIMER);
-    if (stopping)
-        timer_arm(s->sup->loop, &s->timer, span_s(KILL_AGAIN_S));
+    svc_event(s, EV_TIMER);
+    timer_arm(s->sup->loop, &s->timer, span_s(KILL_AGAIN_S));
+}
+
+static void timer_fired(struct timer *t) {
+    struct svc *s = CONTAINER_OF(t, struct svc, timer);
+    if (s->state == SVC_STARTING)
+        too_slow(s);
+    else if (s->state == SVC_BACKOFF)
+        backoff_over(s);
+    else if (s->state == SVC_STOPPING)
+        kill_delay_over(s);
+    else
+        svc_event(s, EV_TIMER);
 }
 
 /* While starting a no is only a reason; while ready enough of them are a failure. */
