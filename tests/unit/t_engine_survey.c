@@ -102,8 +102,7 @@ static void parses_identity(void) {
        "version 1 has none");
     OK(!cgroup_path("0::/12345678\n", path, 5), "a path that does not fit is no path");
     OK(version_is_gvisor("Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016"), "gVisor");
-    OK(!version_is_gvisor("Linux version 6.1.0-18-amd64 (builder@example.org)"),
-       "a real kernel");
+    OK(!version_is_gvisor("Linux version 6.1.0-18-amd64 (builder@example.org)"), "a real kernel");
 }
 
 static void parses_flags(void) {
