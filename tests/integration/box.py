@@ -224,3 +224,5 @@ class Box:
     def __str__(self):
         return (f"status {self.p.poll()} after {time.monotonic() - self.began:.3f} s\n"
                 f"out: {self.out()[-1500:]}\nerr: {self.err()[-2000:]}")
+
+    __repr__ = __str__  # in the tuples that tests show

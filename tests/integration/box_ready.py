@@ -237,8 +237,8 @@ for pid1, how in BOTH:
     t.ok(gone.status != 0 and gone.err.startswith("pinnace: "), f"{how}: nobody there is not ready",
          gone)
 b = Box(t, "[pinnace]\ngrace = 5s\n[service s]\nready = file:/nonexistent/by/design\ncommand = "
-        "sh -c 'trap \"sleep 1; exit 0\" TERM; while :; do sleep 0.02; done'\n", pid1=True)
-b.wait_unit("s", "starting")
+        "sh -c 'trap \"sleep 1; exit 0\" TERM; echo trapped; while :; do sleep 0.02; done'\n", pid1=True)
+b.says("trapped")
 p = start([b.pinnace, "wait"], env={**os.environ, "PINNACE_RUN_DIR": b.run_dir})
 wait_for(lambda: b.status())
 time.sleep(0.1)

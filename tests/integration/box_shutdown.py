@@ -80,6 +80,7 @@ for pid1, how in BOTH:
     cmd = spawn_all(n.person("polite", "daemon", "for", "0.3"), n.person("left", "for", "0.1"))
     b = Box(t, "", cmd, pid1=pid1)
     n.wait("polite", "left")
+    b.prints("started")  # CMD's trap is set
     status, took = b.end()
     t.ok(status == 5 and n.when("polite", "ends") and n.when("left", "ends"),
          f"{how}: a daemon and CMD's background job get TERM and may finish", (n.all(), b))
@@ -97,6 +98,7 @@ for pid1, how in BOTH:
     ini = "[pinnace]\ngrace = 600ms\n"
     b = Box(t, ini, spawn_all(n.person("rogue", "daemon", "deaf")), pid1=pid1)
     n.wait("rogue")
+    b.prints("started")
     status, took = b.end()
     t.ok(status == 5 and n.when("rogue", "got 15"), f"{how}: one that ignores TERM was asked", b)
     since = 0.6
@@ -106,6 +108,7 @@ for pid1, how in BOTH:
     n = Notes()
     b = Box(t, "[pinnace]\ngrace = 2s\n", spawn_all(n.person("rogue", "daemon", "deaf")), pid1=pid1)
     n.wait("rogue")
+    b.prints("started")
     b.end()
     t.ok(re.search(r"waits for processes that belong to no service: \d+ \(\w+", b.err()),
          f"{how}: after a second the log says whom it waits for", b)
@@ -127,7 +130,7 @@ for pid1, how in BOTH:
                                   ("web", "0.1", "requires = app"))),
         ["sh", "-c", "trap 'sleep 0.1; exit 0' TERM; echo started; while :; do sleep 0.02; done"],
         pid1=pid1)
-    ready = b.wait_ready()
+    ready = b.wait_ready() and b.prints("started")  # ready is executed: its trap comes later
     status, took = b.end()
     ends = {name: n.when(name, "ends") or 0 for name in ("db", "cache", "app", "web")}
     asked = {name: n.when(name, "got 15") or 0 for name in ends}
