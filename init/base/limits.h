@@ -20,6 +20,13 @@ enum {
     MAX_PROBE_ADDRS = 8,      /* addresses of one name that are tried; later ones are not */
     MAX_PROBE_HOST = 256,     /* bytes of a host name, NUL included (RFC 1035: 253); config error */
     MAX_NAMESERVERS = 3,      /* of resolv.conf, as in resolv.conf(5); later ones are not asked */
+    MAX_UPSTREAMS = 8,        /* resolvers the forwarder asks; later ones are not used, says so */
+    MAX_DNS_IN_FLIGHT = 1024, /* queries being asked at once; further ones get SERVFAIL */
+    MAX_DNS_PER_CLIENT = 256, /* of them for one client address; further ones get SERVFAIL */
+    MAX_DNS_TCP = 64,         /* DNS clients on TCP at once; the idlest makes room */
+    MAX_RESOLV_CONF = 65536,  /* bytes of resolv.conf; larger: left alone, says so */
+    MAX_SUBNETS = 64,         /* subnets the user has set or reserved; config error */
+    MAX_POOLS = 4,            /* default-address-pools of ours */
     MAX_MARKS = 512,          /* timeline entries; later ones are counted, not kept */
     MAX_ENGINE_WORDS = 64,    /* words of the engine's command; prepare fails, says so */
     MAX_ENGINE_TEXT = 8192,   /* bytes of those words; prepare fails, says so */

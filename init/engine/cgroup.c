@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "base/own.h"
 #include "base/str.h"
-#include "engine/file.h"
+#include "sys/file.h"
 
 enum { BACKOFF_FIRST_MS = 1, BACKOFF_MAX_MS = 100 };
 

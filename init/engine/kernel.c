@@ -23,7 +23,7 @@
 
 #include "base/own.h"
 #include "base/time.h"
-#include "engine/file.h"
+#include "sys/file.h"
 
 struct generation_request {
     struct nlmsghdr header;

@@ -14,11 +14,11 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "engine/cgroup.h"
-#include "engine/file.h"
 #include "engine/plan.h"
 #include "engine/procfs.h"
 #include "engine/stale.h"
 #include "engine/survey.h"
+#include "sys/file.h"
 
 #define UNIT "engine"
 #ifndef STATX_ATTR_MOUNT_ROOT
@@ -199,8 +199,9 @@ static void act(const struct prepare *p, pid_t init_pid, struct engine_result *o
     clean_up(p);
 }
 
-int engine_prepare(const struct engine_conf *conf, pid_t init_pid, struct engine_result *out,
-                   struct err *e) {
+int engine_prepare(const struct engine_conf *conf, const struct engine_network *net, pid_t init_pid,
+                   struct engine_result *out, struct err *e) {
+    (void)net;
     struct prepare p = { .conf = conf };
     memset(out, 0, sizeof *out);
     survey_self(&p.facts);

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/ip.h"
 #include "base/limits.h"
 
 enum engine_iptables { ENGINE_IPTABLES_AUTO, ENGINE_IPTABLES_ON, ENGINE_IPTABLES_OFF };
@@ -30,6 +31,40 @@ struct engine_conf {
     enum engine_cgroup cgroup;
     bool tmpfs_tmp; /* mount a tmpfs on /tmp */
 };
+
+/* A subnet that somebody needs, and who: "eth0's network", "the resolver". */
+struct engine_taken {
+    struct prefix p;
+    char what[64];
+};
+
+/* What the network around the box means for the engine; decided by net/, before it. */
+struct engine_network {
+    struct ip dns[2];  /* whom containers shall ask; none: as without us */
+    struct prefix bip; /* docker0's address with its network; none: dockerd's own choice is fine */
+    struct {
+        struct prefix base;
+        uint8_t size; /* length of each network taken from it */
+    } pools[MAX_POOLS];
+    size_t npools;
+    uint32_t mtu;                           /* of the uplink; 0: not known */
+    struct engine_taken taken[MAX_SUBNETS]; /* what a subnet of the user's must not cover */
+    size_t ntaken;
+    bool clash_is_repaired; /* such a clash is made good by net/: warn; else refuse to start */
+};
+
+/* What the user has set about the engine's subnets, as flags or in daemon.json. */
+struct engine_subnets {
+    struct {
+        struct prefix p;
+        char key[32]; /* bip, fixed-cidr, default-address-pools, ... */
+    } v[MAX_SUBNETS];
+    size_t n;
+    bool ipv6; /* the engine gives containers IPv6 */
+};
+
+/* Read daemon.json and the flags for that. What cannot be read is left out. Runs in a fork. */
+void engine_find_subnets(const struct engine_conf *conf, struct engine_subnets *out);
 
 /* What PID 1 needs to know. Fixed size, no pointers: it crosses a socket. */
 struct engine_result {
@@ -51,11 +86,11 @@ const char *engine_mounted_socket(void);
  * dockerd-rootless.sh, by base name)? Pure. */
 bool engine_is_command(const char *const *argv);
 
-/* Survey, plan and act. `init_pid` is the process that must end up in a leaf cgroup.
- * Says what it found and did through base/log.h with unit "engine". Returns 0, or
- * -errno when no engine can be started at all; what cannot be repaired but may still
- * work is a warning. */
-int engine_prepare(const struct engine_conf *conf, pid_t init_pid, struct engine_result *out,
-                   struct err *e);
+/* Survey, plan and act. `net` may be NULL: no network settings of ours. `init_pid` is the process
+ * that must end up in a leaf cgroup. Says what it found and did through base/log.h with unit
+ * "engine". Returns 0, or -errno when no engine can be started at all; what cannot be repaired but
+ * may still work is a warning. */
+int engine_prepare(const struct engine_conf *conf, const struct engine_network *net, pid_t init_pid,
+                   struct engine_result *out, struct err *e);
 
 #endif

@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/str.h"
-#include "engine/file.h"
+#include "sys/file.h"
 
 /* By the name of the running program: a pid alone may belong to anybody by now. */
 static bool is_engine(long pid) {

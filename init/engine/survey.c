@@ -10,9 +10,9 @@
 
 #include "base/own.h"
 #include "base/str.h"
-#include "engine/file.h"
 #include "engine/kernel.h"
 #include "engine/procfs.h"
+#include "sys/file.h"
 
 extern char **environ;
 

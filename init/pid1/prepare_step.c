@@ -41,7 +41,7 @@ static int prepare_run(void *arg) {
     };
     struct answer a = { 0 };
     struct err e = { 0 };
-    a.code = -engine_prepare(&conf, getppid(), &a.result, &e);
+    a.code = -engine_prepare(&conf, NULL, getppid(), &a.result, &e);
     (void)snprintf(a.why, sizeof a.why, "%.190s", e.text);
     return write(job->fd, &a, sizeof a) == (ssize_t)sizeof a ? 0 : 1;
 }

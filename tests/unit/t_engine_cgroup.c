@@ -15,7 +15,7 @@
 
 #include "base/str.h"
 #include "engine/cgroup.h"
-#include "engine/file.h"
+#include "sys/file.h"
 #include "engine/procfs.h"
 #include "tests/unit/tap.h"
 

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/str.h"
-#include "engine/file.h"
+#include "sys/file.h"
 #include "engine/prepare.h"
 #include "tests/unit/tap.h"
 
@@ -51,7 +51,7 @@ static int prepare(enum engine_json mode) {
                                 .storage_driver = driver,
                                 .daemon_json = mode,
                                 .cgroup = ENGINE_CGROUP_OFF };
-    int rc = engine_prepare(&conf, getpid(), &result, &e);
+    int rc = engine_prepare(&conf, NULL, getpid(), &result, &e);
     free(command);
     free(flags);
     struct text t = TEXT(words);

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "engine/file.h"
+#include "sys/file.h"
 #include "engine/flags.h"
 #include "engine/kernel.h"
 #include "engine/prepare.h"

@@ -1,4 +1,4 @@
-#include "engine/file.h"
+#include "sys/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

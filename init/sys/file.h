@@ -1,6 +1,6 @@
 /* file.h — whole files: read bounded, replaced without a moment of half a file. */
-#ifndef ENGINE_FILE_H
-#define ENGINE_FILE_H
+#ifndef SYS_FILE_H
+#define SYS_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,56 @@
+/* forwarder.h — answer DNS by asking others: UDP and TCP, several upstreams, nothing cached.
+ *
+ *     struct forwarder *f = forwarder_new(&loop);
+ *     forwarder_listen(f, udp_fd, tcp_fd, uplink);        // once a family
+ *     forwarder_aim(f, upstreams, n);                     // again whenever they change
+ *
+ * A query is sent from a socket of its own (a random port), with a random id, to the best
+ * upstream; connected, and tied to the upstream's link where it names one, so that a route
+ * which a nested engine adds later cannot steal it. Only an answer with that id and that
+ * question, from that address, counts. No answer within a second, or SERVFAIL or REFUSED:
+ * the next upstream; after DEADLINE a SERVFAIL of our own. Truncated answers are passed on:
+ * the client comes back over TCP. An answer that is larger than what the client can take is
+ * cut to an empty one with TC.
+ *
+ * Queries that came in by the uplink are dropped: this is no open relay.
+ */
+#ifndef NET_FORWARDER_H
+#define NET_FORWARDER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/ip.h"
+#include "base/limits.h"
+#include "loop/loop.h"
+
+struct upstream {
+    struct ip ip;
+    uint16_t port; /* 53 */
+    int link;      /* tie sockets to this interface index (SO_BINDTODEVICE); 0: do not */
+};
+
+struct forwarder_counts {
+    uint64_t queries, answers, failed, dropped; /* failed: our SERVFAIL; dropped: over a bound */
+    uint64_t tcp, looped;
+};
+
+struct forwarder;
+
+/* NULL without memory. The loop is borrowed. */
+struct forwarder *forwarder_new(struct loop *l);
+void forwarder_free(struct forwarder *f); /* closes what it opened, not the listeners */
+
+/* Answer on these (-1: none), which stay the caller's: a bound UDP socket, a listening TCP one.
+ * Both non-blocking. Queries that arrive by link `uplink` are dropped; 0: none are. */
+int forwarder_listen(struct forwarder *f, int udp, int tcp, int uplink);
+
+/* Ask these from now on, in this order; queries in flight are asked again there. `n` at most
+ * MAX_UPSTREAMS. A loopback upstream (127.0.0.11) may itself be one that asks us, when an
+ * outer engine has put it in front: a query from ourselves that equals one in flight to it is
+ * sent to the upstreams behind it instead, which breaks the circle. */
+void forwarder_aim(struct forwarder *f, const struct upstream *u, size_t n);
+
+struct forwarder_counts forwarder_counts(const struct forwarder *f);
+
+#endif

@@ -1,0 +1,69 @@
+/* nft.h — our own nf_tables table, spoken over netlink: no nft, no iptables, no library.
+ *
+ * The table is called `pinnace`, one in family ip and one in ip6 where needed; nothing else
+ * in the kernel is touched, and each change is one transaction: create, delete, create.
+ * Sources: linux/netfilter/nf_tables.h, linux/netfilter/nfnetlink.h.
+ */
+#ifndef NETLINK_NFT_H
+#define NETLINK_NFT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/ip.h"
+#include "netlink/netlink.h"
+
+/* What the kernel says when asked for the generation of its rules (NFT_MSG_GETGEN). No trace
+ * is left, unlike by running iptables. */
+enum nft_state {
+    NFT_UNKNOWN, /* some other error */
+    NFT_USABLE,
+    NFT_DENIED, /* EPERM: no CAP_NET_ADMIN over this network namespace */
+    NFT_ABSENT  /* no nf_tables in this kernel */
+};
+enum nft_state nft_probe(void);
+
+/* DNS that is sent to `from`, port 53, UDP and TCP, goes to `to`, port `port`:
+ * in prerouting (what containers send; not what comes in by the uplink) and in output. */
+struct nft_dnat {
+    struct ip from, to; /* of one family */
+    uint16_t port;
+    bool masquerade; /* `to` is another host: our own address has to be the source */
+};
+
+struct nft_rules {
+    struct nft_dnat v4, v6; /* `from` none: no table of that family */
+    char uplink[16];        /* name of the link whose incoming queries are left alone; "" */
+};
+
+enum {
+    NFT_MARK = 0x1057, /* ct mark of the connections that our rules have redirected */
+    /* Docker's chains are at -100 and 100: the lowest number that sets a mapping wins. */
+    NFT_PRIORITY_DNAT = -110,
+    NFT_PRIORITY_MASQUERADE = 90,
+};
+
+/* PURE: the batch that makes the tables be exactly this; no table for a family without
+ * rules. `o` needs 16 KiB. */
+void nft_build(struct nl_out *o, const struct nft_rules *r);
+
+/* Make it so; tables that exist are replaced in the same transaction. 0 or -errno. */
+int nft_apply(const struct nft_rules *r, struct err *e);
+
+/* Remove our tables; none is fine. 0 or -errno. */
+int nft_remove(struct err *e);
+
+/* Are both tables there, or not there, as `r` wants, with as many rules as nft_build makes?
+ * 1 or 0, -errno. *hits (may be NULL): packets our DNAT rules have counted. */
+int nft_check(const struct nft_rules *r, uint64_t *hits);
+
+/* A socket that becomes readable when any nf_tables rules change; nl_drain() it. */
+int nft_listen(void);
+
+/* Forget the connections with NFT_MARK, so that clients which keep their source port follow a
+ * changed target: one IPCTNL_MSG_CT_DELETE with a mark filter; others stay. 0 or -errno. */
+int conntrack_flush(void);
+
+#endif

@@ -1,0 +1,71 @@
+/* rtnl.h — links, addresses and routes of our network namespace, over rtnetlink(7). */
+#ifndef NETLINK_RTNL_H
+#define NETLINK_RTNL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/ip.h"
+#include "netlink/netlink.h"
+
+enum { MAX_LINKS = 256, MAX_ADDRS = 512, MAX_ROUTES = 1024 };
+
+struct rtnl_link {
+    int index, master; /* master: index of the bridge or bond it belongs to; 0 */
+    char name[16];
+    char kind[16]; /* IFLA_INFO_KIND: "bridge", "veth", "dummy"; "" for hardware and lo */
+    uint32_t mtu;
+    bool up, loopback;
+};
+
+struct rtnl_addr {
+    int link;
+    struct prefix p; /* the address, with the length of its network */
+};
+
+/* A route of the main table; addresses of our own are in the local table and not here. */
+struct rtnl_route {
+    struct prefix to;  /* len 0: the default route, with the family in ip */
+    struct ip gateway; /* none: on-link */
+    struct ip source;  /* preferred source; none */
+    int link;          /* 0: none (blackhole and the like), or several (multipath: the first) */
+    uint32_t metric;
+    uint8_t type, protocol, scope; /* RTN_*, RTPROT_*, RT_SCOPE_* */
+};
+
+/* Everything, at one moment. About 100 KiB: allocate it once. */
+struct rtnl_table {
+    struct rtnl_link links[MAX_LINKS];
+    struct rtnl_addr addrs[MAX_ADDRS];
+    struct rtnl_route routes[MAX_ROUTES];
+    size_t nlinks, naddrs, nroutes;
+    bool cut; /* there were more */
+};
+
+/* Read all of it. A dump that was interrupted is asked again, 3 times. 0 or -errno. */
+int rtnl_snapshot(struct rtnl_table *out, struct err *e);
+
+/* PURE: one message of a dump or a notification into the table (NEWLINK, NEWADDR,
+ * NEWROUTE; others are passed over). */
+void rtnl_take(struct rtnl_table *t, const struct nlmsghdr *m);
+
+/* The link with this index, or NULL. */
+const struct rtnl_link *rtnl_find_link(const struct rtnl_table *t, int index);
+
+/* Changes. 0 or -errno; -EEXIST and -ENOENT/-ESRCH mean that it was so already. */
+int rtnl_addr_add(int link, const struct prefix *p);
+int rtnl_addr_del(int link, const struct prefix *p);
+int rtnl_route_add(const struct rtnl_route *r); /* replaces one to the same with that metric */
+int rtnl_route_del(const struct rtnl_route *r);
+int rtnl_link_up(int link);
+
+/* Route an address as the kernel would now (RTM_GETROUTE), seen from a socket that is bound
+ * to `link` (0: to none). *type is RTN_LOCAL when it is one of our own addresses. 0 or -errno. */
+int rtnl_resolve(const struct ip *to, int link, struct rtnl_route *out);
+
+/* A socket that becomes readable when links, addresses or routes change; nl_drain() it. */
+int rtnl_listen(void);
+
+#endif
