@@ -10,7 +10,7 @@
 #include "base/ip.h"
 #include "netlink/netlink.h"
 
-enum { MAX_LINKS = 256, MAX_ADDRS = 512, MAX_ROUTES = 1024 };
+enum { RTNL_LINKS = 256, RTNL_ADDRS = 512, RTNL_ROUTES = 1024 };
 
 struct rtnl_link {
     int index, master; /* master: index of the bridge or bond it belongs to; 0 */
@@ -37,9 +37,9 @@ struct rtnl_route {
 
 /* Everything, at one moment. About 100 KiB: allocate it once. */
 struct rtnl_table {
-    struct rtnl_link links[MAX_LINKS];
-    struct rtnl_addr addrs[MAX_ADDRS];
-    struct rtnl_route routes[MAX_ROUTES];
+    struct rtnl_link links[RTNL_LINKS];
+    struct rtnl_addr addrs[RTNL_ADDRS];
+    struct rtnl_route routes[RTNL_ROUTES];
     size_t nlinks, naddrs, nroutes;
     bool cut; /* there were more */
 };
