@@ -85,7 +85,7 @@ for pid1, how in BOTH:
     b.signal(signal.SIGSTOP)
     wait_for(lambda: state(b.init) == "T")
     tell(b)
-    b.prints("made", 60)
+    b.prints("made", 120)
     made = int(b.out().split()[1])
     kids = len(children(b.init))
     began = time.monotonic()
