@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/ip.h"
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
