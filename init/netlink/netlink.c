@@ -40,10 +40,9 @@ int nl_open(int protocol) {
 static int send_all(int fd, const struct nl_out *o) {
     if (o->cut)
         return -ENOBUFS;
-    struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
     ssize_t n;
     do
-        n = sendto(fd, o->buf, o->len, 0, (const struct sockaddr *)&kernel, sizeof kernel);
+        n = send(fd, o->buf, o->len, 0); /* without an address it is for the kernel */
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN ? -ETIMEDOUT : -errno;
