@@ -60,7 +60,8 @@ const struct rtnl_link *rtnl_find_link(const struct rtnl_table *t, int index);
 
 /* Changes. 0 or -errno; -EEXIST, and -EADDRNOTAVAIL (addresses) or -ESRCH (routes), mean that
  * it was so already. An address comes with the scope of what it is (loopback: host, link-local:
- * link), and IPv6 without duplicate address detection: it can be used at once. */
+ * link), and IPv6 without duplicate address detection: it can be bound at once (the kernel adds
+ * its local route a moment later). */
 int rtnl_addr_add(int link, const struct prefix *p);
 int rtnl_addr_del(int link, const struct prefix *p);
 /* Exactly these fields, in the main table; type 0 is RTN_UNICAST, protocol 0 RTPROT_BOOT. A
