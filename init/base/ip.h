@@ -5,7 +5,7 @@
  *     if (prefix_has(&net, &a)) ...
  *
  * The zero value is "none" (family 0), and is in no prefix. Bytes are in network order; those
- * an address does not use are 0, so that two of them may be compared by memcmp(3).
+ * an address does not use are 0. Compare by ip_equal(): the struct has padding.
  */
 #ifndef BASE_IP_H
 #define BASE_IP_H
@@ -28,8 +28,9 @@ struct prefix {
 
 enum { IP_TEXT = 64, PREFIX_TEXT = 72 }; /* bytes of their text, NUL included */
 
-/* "10.0.0.1", "fd00::1", "fe80::1%eth0" (a zone that is no interface here is refused).
- * False, and *out none, for anything else. */
+/* "10.0.0.1", "fd00::1", "fe80::1%eth0", "fe80::1%2". A zone is for link-local IPv6 only; the
+ * kernel is asked for one that is a name, and what is no interface here is refused: the one
+ * thing in this file that is not pure. False, and *out none, for anything else. */
 bool ip_parse(const char *text, struct ip *out);
 /* "10.0.0.0/8"; a bare address is a prefix of all its bits. Bits behind the length stay. */
 bool prefix_parse(const char *text, struct prefix *out);
@@ -45,6 +46,7 @@ uint8_t ip_bits(const struct ip *ip);       /* 32 or 128; 0 for none */
 
 struct prefix prefix_of(const struct ip *ip, uint8_t len); /* bits behind `len` cleared */
 struct prefix prefix_host(const struct ip *ip);            /* of all its bits */
+/* A prefix with a zone has only addresses of that zone. */
 bool prefix_has(const struct prefix *p, const struct ip *ip);
 bool prefix_overlap(const struct prefix *a, const struct prefix *b);
 bool prefix_equal(const struct prefix *a, const struct prefix *b); /* of the networks */

@@ -1,74 +1,23 @@
 #include "engine/kernel.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netlink.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/own.h"
 #include "base/time.h"
 #include "sys/file.h"
-
-struct generation_request {
-    struct nlmsghdr header;
-    struct nfgenmsg body;
-};
-
-static enum engine_nf_tables judge(const struct nlmsghdr *h, size_t len) {
-    if (len < sizeof *h || h->nlmsg_len > len)
-        return NF_TABLES_UNKNOWN;
-    if (h->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN))
-        return NF_TABLES_USABLE;
-    if (h->nlmsg_type != NLMSG_ERROR || len < NLMSG_HDRLEN + sizeof(struct nlmsgerr))
-        return NF_TABLES_UNKNOWN;
-    struct nlmsgerr err;
-    memcpy(&err, (const char *)h + NLMSG_HDRLEN, sizeof err);
-    if (err.error == -EPERM || err.error == -EACCES)
-        return NF_TABLES_DENIED;
-    /* EINVAL: nfnetlink knows no such subsystem, and could not load it either. */
-    return err.error == -EINVAL || err.error == -EOPNOTSUPP ? NF_TABLES_ABSENT : NF_TABLES_UNKNOWN;
-}
-
-enum engine_nf_tables kernel_nf_tables(void) {
-    AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-    if (fd < 0) /* gVisor has no nfnetlink at all */
-        return errno == EPROTONOSUPPORT || errno == EAFNOSUPPORT ? NF_TABLES_ABSENT
-                                                                 : NF_TABLES_UNKNOWN;
-    struct timeval limit = { .tv_sec = 1 };
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    struct generation_request req = {
-        .header = { .nlmsg_len = sizeof req,
-                    .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN,
-                    .nlmsg_flags = NLM_F_REQUEST,
-                    .nlmsg_seq = 1 },
-        .body = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(0) },
-    };
-    struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-    if (sendto(fd, &req, sizeof req, 0, (const struct sockaddr *)&kernel, sizeof kernel) < 0)
-        return errno == EPERM ? NF_TABLES_DENIED : NF_TABLES_UNKNOWN;
-    union {
-        struct nlmsghdr header;
-        char bytes[4096];
-    } answer;
-    ssize_t n = recv(fd, &answer, sizeof answer, 0);
-    return n < 0 ? NF_TABLES_UNKNOWN : judge(&answer.header, (size_t)n);
-}
 
 /* The overlay trial. Paths are relative to a directory of our own, so that no colon or
  * comma of the data root's can end up in the mount options. */

@@ -1,14 +1,10 @@
-/* kernel.h — questions that only the kernel can answer, by trying. No trace is left. */
+/* kernel.h — what only the kernel can answer, by trying. No trace is left. */
 #ifndef ENGINE_KERNEL_H
 #define ENGINE_KERNEL_H
 
 #include <stdbool.h>
 
 #include "engine/survey.h"
-
-/* Send NFT_MSG_GETGEN over NETLINK_NETFILTER (linux/netfilter/nf_tables.h). Unlike
- * running iptables it makes no tables; waits 1 s at most. */
-enum engine_nf_tables kernel_nf_tables(void);
 
 /* Mount an overlay over directories made under `data_root` (or the nearest directory
  * above that exists), write through it and unmount; *code is the errno if it fails.

@@ -19,11 +19,11 @@ static const char *nat_obstacle(const struct planner *p) {
     const struct flag *flag = flags_find(&p->given, "firewall-backend");
     const char *backend = flag ? flag->value : daemon_json_string(&p->json, "firewall-backend");
     bool uses_nft = backend && strcmp(backend, "nftables") == 0;
-    if (f->nf_tables == NF_TABLES_DENIED)
+    if (f->nf_tables == NFT_DENIED)
         return "no right to change netfilter (CAP_NET_ADMIN over this network namespace)";
-    if (f->nf_tables == NF_TABLES_ABSENT && !f->legacy_tables)
+    if (f->nf_tables == NFT_ABSENT && !f->legacy_tables)
         return "the kernel has neither nf_tables nor legacy iptables";
-    if (f->nf_tables != NF_TABLES_USABLE && !planner_has_cap(p, CAP_NET_ADMIN))
+    if (f->nf_tables != NFT_USABLE && !planner_has_cap(p, CAP_NET_ADMIN))
         return "no CAP_NET_ADMIN";
     if (uses_nft)
         return f->nft ? NULL : "no nft program on the PATH, which firewall-backend needs";

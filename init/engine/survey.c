@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "engine/kernel.h"
 #include "engine/procfs.h"
+#include "netlink/nft.h"
 #include "sys/file.h"
 
 extern char **environ;
@@ -167,7 +168,7 @@ void survey_box(struct engine_facts *f) {
         survey_cgroup(f, mounts);
         survey_surroundings(f, mounts);
     }
-    f->nf_tables = kernel_nf_tables();
+    f->nf_tables = nft_probe();
     f->legacy_tables = access("/proc/net/ip_tables_names", F_OK) == 0;
     f->fuse_overlayfs = f->fuse_overlayfs && fuse_opens();
     f->overlay = kernel_overlay(f->data_root, f->uid != 0, &f->overlay_code);

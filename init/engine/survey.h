@@ -9,19 +9,12 @@
 
 #include "base/limits.h"
 #include "engine/prepare.h"
+#include "netlink/nft.h"
 
 enum engine_cgroup_kind {
     CGROUP_NONE,   /* nothing of the kind on /sys/fs/cgroup */
     CGROUP_LEGACY, /* version 1, with or without a version 2 tree beside it */
     CGROUP_UNIFIED /* version 2 */
-};
-
-/* What the kernel says when asked for the generation of the nf_tables rules. */
-enum engine_nf_tables {
-    NF_TABLES_UNKNOWN, /* some other error */
-    NF_TABLES_USABLE,
-    NF_TABLES_DENIED, /* EPERM: no CAP_NET_ADMIN over this network namespace */
-    NF_TABLES_ABSENT  /* no nf_tables in this kernel */
 };
 
 enum engine_overlay {
@@ -48,7 +41,7 @@ struct engine_facts {
     bool cgroup_writable, cgroup_read_only; /* may write; is mounted read-only */
     bool cgroup_own_root; /* the mount shows our own namespace's root, not another tree */
     char controllers[128];
-    enum engine_nf_tables nf_tables;
+    enum nft_state nf_tables;
     bool legacy_tables; /* /proc/net/ip_tables_names exists */
     enum engine_overlay overlay;
     int overlay_code;    /* errno of the refusal */

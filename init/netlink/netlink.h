@@ -23,7 +23,7 @@ struct nl_out {
 };
 #define NL_OUT(array) ((struct nl_out){ .buf = (array), .cap = sizeof(array), .seq = 1 })
 
-/* Begin a message with its fixed body (may be NULL), and end it (sets its length). */
+/* Begin a request with its fixed body (NULL: zeros), and end it (sets its length). */
 void nl_begin(struct nl_out *o, uint16_t type, uint16_t flags, const void *body, size_t len);
 void nl_end(struct nl_out *o);
 /* Attributes of the message being built. Numbers in host order, and big-endian ones. */
@@ -42,23 +42,24 @@ const struct nlmsghdr *nl_next(const uint8_t **at, const uint8_t *end);
 /* Body of a message behind a fixed header of `fixed` bytes: its attributes. */
 const uint8_t *nl_attrs(const struct nlmsghdr *m, size_t fixed, const uint8_t **end);
 const struct nlattr *nl_attr_next(const uint8_t **at, const uint8_t *end);
-static inline uint16_t nl_attr_type(const struct nlattr *a) { return a->nla_type & NLA_TYPE_MASK; }
-static inline const void *nl_attr_data(const struct nlattr *a) {
-    return (const uint8_t *)a + NLA_HDRLEN;
+static inline uint16_t nl_attr_type(const struct nlattr *a) {
+    return (uint16_t)(a->nla_type & ~(NLA_F_NESTED | NLA_F_NET_BYTEORDER));
 }
-static inline size_t nl_attr_len(const struct nlattr *a) { return a->nla_len - (size_t)NLA_HDRLEN; }
+static inline const void *nl_attr_data(const struct nlattr *a) { return a + 1; }
+static inline size_t nl_attr_len(const struct nlattr *a) { return a->nla_len - sizeof *a; }
 bool nl_attr_u32(const struct nlattr *a, uint32_t *out); /* false: another length */
 
 /* A socket of NETLINK_ROUTE or NETLINK_NETFILTER. The fd, which the caller owns, or -errno. */
 int nl_open(int protocol);
 
 /* Send what was built and take one acknowledgement for each message that asked for one
- * (NLM_F_ACK). 0; the first error the kernel answered, negative; -ETIMEDOUT; -ENOBUFS when
- * the batch was cut. */
-int nl_transact(int fd, const struct nl_out *o);
+ * (NLM_F_ACK). 0; the first error the kernel answered, negative, with its words in `e` (may
+ * be NULL); -ETIMEDOUT; -ENOBUFS when the batch was cut. */
+int nl_transact(int fd, const struct nl_out *o, struct err *e);
 
-/* Send one dump request, and hand each message of the answer to `take`. An answer that the
- * kernel marks as interrupted (NLM_F_DUMP_INTR) is -EAGAIN: ask again. 0 or -errno. */
+/* Send one request, a dump or one for a single thing with NLM_F_ACK (which marks the end
+ * then), and hand each message of the answer to `take`. A dump that the kernel marks as
+ * interrupted (NLM_F_DUMP_INTR) is -EAGAIN: ask again. 0 or -errno. */
 int nl_dump(int fd, const struct nl_out *o, void (*take)(void *arg, const struct nlmsghdr *m),
             void *arg);
 

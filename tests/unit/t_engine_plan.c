@@ -20,7 +20,7 @@ static struct engine_facts good_box(void) {
                               .cgroup = CGROUP_UNIFIED,
                               .cgroup_writable = true,
                               .cgroup_own_root = true,
-                              .nf_tables = NF_TABLES_USABLE,
+                              .nf_tables = NFT_USABLE,
                               .overlay = OVERLAY_WORKS,
                               .json_writable = true,
                               .run_writable = true };
@@ -32,17 +32,17 @@ static struct engine_facts good_box(void) {
 typedef void change(struct engine_facts *f);
 static void no_script(struct engine_facts *f) { f->script = false; }
 static void no_engine(struct engine_facts *f) { f->script = f->dockerd = false; }
-static void no_rights(struct engine_facts *f) { f->nf_tables = NF_TABLES_DENIED; }
-static void no_netfilter(struct engine_facts *f) { f->nf_tables = NF_TABLES_ABSENT; }
+static void no_rights(struct engine_facts *f) { f->nf_tables = NFT_DENIED; }
+static void no_netfilter(struct engine_facts *f) { f->nf_tables = NFT_ABSENT; }
 static void legacy(struct engine_facts *f) {
-    f->nf_tables = NF_TABLES_ABSENT;
+    f->nf_tables = NFT_ABSENT;
     f->legacy_tables = true;
 }
 static void legacy_no_cap(struct engine_facts *f) {
     legacy(f);
     f->caps = ~(UINT64_C(1) << CAP_NET_ADMIN);
 }
-static void nf_unknown(struct engine_facts *f) { f->nf_tables = NF_TABLES_UNKNOWN; }
+static void nf_unknown(struct engine_facts *f) { f->nf_tables = NFT_UNKNOWN; }
 static void no_iptables(struct engine_facts *f) { f->iptables = false; }
 static void nft_only(struct engine_facts *f) {
     f->iptables = false;
@@ -114,7 +114,7 @@ static void host_socket(struct engine_facts *f) {
 }
 static void unprivileged(struct engine_facts *f) {
     f->caps = 0xa80425fb;
-    f->nf_tables = NF_TABLES_DENIED;
+    f->nf_tables = NFT_DENIED;
     f->overlay = OVERLAY_UNKNOWN;
     f->cgroup_writable = false;
     f->cgroup_read_only = true;

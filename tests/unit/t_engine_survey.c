@@ -20,6 +20,7 @@
 #include "engine/procfs.h"
 #include "engine/stale.h"
 #include "engine/survey.h"
+#include "netlink/nft.h"
 #include "tests/unit/tap.h"
 
 static const char docker_v2[] =
@@ -273,8 +274,8 @@ static int entries(const char *path) {
 static void asks_the_kernel(void) {
     int code;
     char root[160];
-    OK(kernel_nf_tables() != NF_TABLES_UNKNOWN, "nf_tables: the kernel says %d",
-       (int)kernel_nf_tables());
+    OK(nft_probe() != NFT_UNKNOWN, "nf_tables: the kernel says %d",
+       (int)nft_probe());
     int before = entries(dir);
     enum engine_overlay o = kernel_overlay(dir, geteuid() != 0, &code);
     OK((o == OVERLAY_FAILS) == (code != 0), "overlay: %d (%s)", (int)o, strerror(code));
@@ -286,7 +287,7 @@ static void asks_the_kernel(void) {
     if (pid == 0) {
         if (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0)
             _exit(2);
-        _exit(kernel_nf_tables() == NF_TABLES_USABLE);
+        _exit(nft_probe() == NFT_USABLE);
     }
     int status = -1;
     (void)waitpid(pid, &status, 0);
