@@ -11,9 +11,10 @@
 
 enum {
     DNS_HEADER = 12,
-    DNS_MAX_UDP = 65535,   /* bytes of a message; also over TCP, behind two of length */
-    DNS_PLAIN_UDP = 512,   /* bytes a client takes that does not speak EDNS */
-    DNS_MAX_QUESTION = 259 /* name 255, type and class */
+    DNS_MAX_UDP = 65535,    /* bytes of a message; also over TCP, behind two of length */
+    DNS_PLAIN_UDP = 512,    /* bytes a client takes that does not speak EDNS */
+    DNS_MAX_QUESTION = 259, /* name 255, type and class */
+    DNS_REPLY_EMPTY = DNS_HEADER + DNS_MAX_QUESTION + 11 /* with an OPT record */
 };
 
 enum dns_rcode {
@@ -43,12 +44,15 @@ int dns_query_parse(struct dns_query *q, const uint8_t *msg, size_t len);
  * sent. Compares names without case (RFC 4343). */
 bool dns_answers(const struct dns_query *q, uint16_t id, const uint8_t *msg, size_t len);
 
+/* Is it for the TXT records of class CHAOS of this name ("stats.pinnace.", in lower case)? */
+bool dns_asks_chaos_text(const struct dns_query *q, const char *name);
+
 enum dns_rcode dns_rcode_of(const uint8_t *msg);
 bool dns_is_truncated(const uint8_t *msg);
 void dns_set_id(uint8_t *msg, uint16_t id);
 
 /* An answer without records: header and question of the query, with this rcode (and TC).
- * `out` holds DNS_HEADER + DNS_MAX_QUESTION + 11 bytes; returns the length. */
+ * `out` holds DNS_REPLY_EMPTY bytes; returns the length. */
 size_t dns_reply_empty(uint8_t *out, const uint8_t *query, size_t len, enum dns_rcode rcode,
                        bool truncated);
 
