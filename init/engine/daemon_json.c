@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <yyjson.h>
 
 #include "base/limits.h"
@@ -111,6 +112,23 @@ const char *daemon_json_item(const struct daemon_json *j, const char *key, size_
     return yyjson_get_str(yyjson_arr_get(find(j, key), nth));
 }
 
+size_t daemon_json_count(const struct daemon_json *j, const char *key) {
+    return yyjson_arr_size(find(j, key));
+}
+
+const char *daemon_json_field(const struct daemon_json *j, const char *key, size_t nth,
+                              const char *field) {
+    const char *found = NULL;
+    yyjson_val *k;
+    yyjson_obj_iter it;
+    if (!yyjson_obj_iter_init(yyjson_arr_get(find(j, key), nth), &it))
+        return NULL;
+    while ((k = yyjson_obj_iter_next(&it)))
+        if (strcasecmp(yyjson_get_str(k), field) == 0)
+            found = yyjson_get_str(yyjson_obj_iter_get_val(k));
+    return found;
+}
+
 int daemon_json_bool(const struct daemon_json *j, const char *key) {
     yyjson_val *v = find(j, key);
     return yyjson_is_bool(v) ? yyjson_get_bool(v) : -1;
@@ -167,6 +185,12 @@ static void add_members(struct text *t, const struct seam *s, const struct json_
         text_put(t, "\n", 1);
 }
 
+static void tell(struct text *diff, char sign, const char *key, const char *value) {
+    text_add(diff, "%s%c %s: %s", diff->len ? ", " : "", sign, key, value);
+    if (diff->cut)
+        memcpy(diff->buf + diff->len - 3, "...", 3);
+}
+
 /* The bytes all wanted keys need at most, and the line that tells of them. */
 static size_t describe(struct json_merged *m, const struct json_want *wants,
                        const struct daemon_json *has, size_t gap_len) {
@@ -177,7 +201,7 @@ static size_t describe(struct json_merged *m, const struct json_want *wants,
             continue;
         /* A byte of a key may become six ("\u0001"). */
         need += 6 * strlen(wants->key) + strlen(wants->value) + gap_len + 8;
-        text_add(&diff, "%s+ %s: %s", diff.len ? ", " : "", wants->key, wants->value);
+        tell(&diff, '+', wants->key, wants->value);
     }
     return need;
 }
@@ -211,4 +235,38 @@ int daemon_json_merge(struct json_merged *m, const char *name, struct json_text 
     if (!m->text)
         return err_set(e, cap > MAX_DAEMON_JSON ? EFBIG : ENOMEM, "%s: no room for our keys", name);
     return 1;
+}
+
+/* One member of ours, and what is wanted in its place. */
+static void tell_member(struct text *diff, yyjson_val *key, const struct json_want *wants) {
+    while (wants->key && !yyjson_equals_str(key, wants->key))
+        wants++;
+    AUTO_FREE char *old = yyjson_val_write(yyjson_obj_iter_get_val(key), 0, NULL);
+    if (old && wants->key && strcmp(old, wants->value) == 0)
+        return;
+    tell(diff, '-', yyjson_get_str(key), old ? old : "?");
+    if (wants->key)
+        tell(diff, '+', wants->key, wants->value);
+}
+
+void daemon_json_changes(char diff[MAX_JSON_DIFF], struct json_text base, struct json_text is,
+                         const struct json_want *wants) {
+    struct text line = { .buf = diff, .cap = MAX_JSON_DIFF };
+    struct daemon_json was, now;
+    yyjson_obj_iter it;
+    yyjson_val *key;
+    diff[0] = '\0';
+    (void)daemon_json_parse(&was, "", base, NULL);
+    (void)daemon_json_parse(&now, "", is, NULL);
+    /* A merge adds at the end: ours are those behind as many as there were before. */
+    size_t before = yyjson_obj_size(yyjson_doc_get_root(was.doc));
+    if (yyjson_obj_iter_init(yyjson_doc_get_root(now.doc), &it))
+        for (size_t i = 0; (key = yyjson_obj_iter_next(&it)); i++)
+            if (i >= before)
+                tell_member(&line, key, wants);
+    for (; wants->key; wants++)
+        if (!daemon_json_has(&now, wants->key))
+            tell(&line, '+', wants->key, wants->value);
+    daemon_json_free(&was);
+    daemon_json_free(&now);
 }

@@ -17,6 +17,8 @@
 
 #include "base/err.h"
 
+enum { MAX_JSON_DIFF = 1024 }; /* bytes of the line that tells what changed; cut, ends in "..." */
+
 /* The bytes of a file; need no NUL. */
 struct json_text {
     const char *at;
@@ -45,6 +47,14 @@ const char *daemon_json_string(const struct daemon_json *j, const char *key);
 /* The nth text of a list; NULL past its end, or when it is no list of texts. */
 const char *daemon_json_item(const struct daemon_json *j, const char *key, size_t nth);
 
+/* How many items a list has; 0 when it is none. */
+size_t daemon_json_count(const struct daemon_json *j, const char *key);
+
+/* A text in the nth item of a list of objects; NULL when it is no such thing. Names of fields
+ * match in any case, as for Go. */
+const char *daemon_json_field(const struct daemon_json *j, const char *key, size_t nth,
+                              const char *field);
+
 /* 1 or 0; -1 when missing or not a boolean. */
 int daemon_json_bool(const struct daemon_json *j, const char *key);
 
@@ -56,7 +66,7 @@ struct json_want {
 struct json_merged {
     char *text; /* malloc'd, NUL-terminated; NULL when nothing is to be written */
     size_t len; /* without the NUL */
-    char diff[256];
+    char diff[MAX_JSON_DIFF];
 };
 
 /* Add the keys of `wants` (ends with a NULL key) that the text has not. Returns 1 and
@@ -65,5 +75,10 @@ struct json_merged {
  * "" when nothing changed. */
 int daemon_json_merge(struct json_merged *m, const char *name, struct json_text text,
                       const struct json_want *wants, struct err *e);
+
+/* The same line for a text `is` that came from a merge into `base`: what becomes of our keys in
+ * it when `wants` are merged into `base` now. "- bip: \"10.0.0.1/24\", + bip: ..." */
+void daemon_json_changes(char diff[MAX_JSON_DIFF], struct json_text base, struct json_text is,
+                         const struct json_want *wants);
 
 #endif

@@ -4,19 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/own.h"
-#include "base/time.h"
+#include "engine/child.h"
 #include "sys/file.h"
 
 /* The overlay trial. Paths are relative to a directory of our own, so that no colon or
@@ -71,26 +68,6 @@ static int trial(const char *dir, bool rootless) {
     return code;
 }
 
-/* Exit status of `pid`, or -1 when it had to be killed or died. */
-static int wait_bounded(pid_t pid, int limit_ms) {
-    instant deadline = instant_add(instant_now(), span_ms(limit_ms));
-    int status = 0;
-    for (;;) {
-        pid_t got = waitpid(pid, &status, WNOHANG);
-        if (got == pid)
-            return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-        if (got < 0 && errno != EINTR)
-            return -1;
-        if (!instant_before(instant_now(), deadline))
-            break;
-        (void)poll(NULL, 0, 1);
-    }
-    (void)kill(pid, SIGKILL);
-    /* Not waited for without limit: it may hang in the kernel. PID 1 reaps it. */
-    (void)waitpid(pid, &status, WNOHANG);
-    return -1;
-}
-
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
     (void)st, (void)type, (void)ftw;
     (void)remove(path);
@@ -118,7 +95,7 @@ enum engine_overlay kernel_overlay(const char *data_root, bool rootless, int *co
     pid_t pid = fork();
     if (pid == 0)
         _exit(trial(dir, rootless));
-    int status = pid < 0 ? -1 : wait_bounded(pid, TRIAL_MS);
+    int status = pid < 0 ? -1 : child_wait(pid, TRIAL_MS);
     (void)nftw(dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
     if (status < 0 || status == TRIAL_NOT_TRIED)
         return OVERLAY_UNKNOWN;

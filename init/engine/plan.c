@@ -11,13 +11,15 @@
 
 static void as_flags(struct planner *p) {
     for (size_t i = 0; i < p->out->nsettings; i++)
-        planner_add_word(p, p->out->settings[i].flag);
+        for (size_t k = 0; k < p->out->settings[i].nflags; k++)
+            planner_add_word(p, p->out->settings[i].flags[k]);
     p->out->nsettings = 0;
 }
 
 static void settings_lost(struct planner *p) {
     for (size_t i = 0; i < p->out->nsettings; i++)
-        planner_note(p, LOG_WARN, "%s cannot be set: %s", p->out->settings[i].flag,
+        planner_note(p, LOG_WARN, "%s=%.160s cannot be set: %s", p->out->settings[i].key,
+                     p->out->settings[i].json,
                      p->takes_flags
                          ? "daemon.json is not understood"
                          : "the command is not dockerd, and daemon.json cannot be written");
@@ -78,8 +80,9 @@ static void read_json(struct planner *p, struct json_text text) {
 }
 
 int engine_plan(struct engine_plan *out, const struct engine_conf *conf,
-                const struct engine_facts *facts, struct json_text json, struct err *e) {
-    struct planner p = { .conf = conf, .facts = facts, .out = out };
+                const struct engine_facts *facts, const struct engine_network *net,
+                struct json_text json, struct err *e) {
+    struct planner p = { .conf = conf, .facts = facts, .net = net, .out = out };
     memset(out, 0, sizeof *out);
     command_flags(&p.given, conf);
     out->rootless = command_is_rootless(conf, facts, &p.given);
@@ -92,10 +95,13 @@ int engine_plan(struct engine_plan *out, const struct engine_conf *conf,
     plan_hosts(&p);
     plan_iptables(&p);
     plan_storage(&p);
+    rc = plan_addresses(&p, e);
     plan_place(&p);
     plan_cgroup(&p);
     plan_mounts(&p);
     daemon_json_free(&p.json);
+    if (rc < 0)
+        return rc;
     if (p.too_long)
         return err_set(e, E2BIG, "the engine's command is longer than %d words or %d bytes",
                        MAX_ENGINE_WORDS, MAX_ENGINE_TEXT);

@@ -30,14 +30,20 @@ struct finding {
     char text[300];
 };
 
-/* One setting of ours that the user has not made. */
-struct engine_setting {
-    char key[32];  /* its name in daemon.json */
-    char json[96]; /* its value there */
-    char flag[96]; /* the same as a flag: "--storage-driver=vfs" */
+enum {
+    MAX_ENGINE_SETTINGS = 12,      /* of ours in one plan; a further one is left out, says so */
+    MAX_SETTING_FLAGS = MAX_POOLS, /* words of one setting: a list has one for each item */
+    MAX_SETTING_FLAG = 96,         /* bytes of such a word; the setting is left out, says so */
+    MAX_SETTING_JSON = 320         /* bytes of its value in daemon.json; the same */
 };
 
-enum { MAX_ENGINE_SETTINGS = 8 };
+/* One setting of ours that the user has not made. */
+struct engine_setting {
+    char key[32];                                    /* its name in daemon.json */
+    char json[MAX_SETTING_JSON];                     /* its value there, without any space */
+    char flags[MAX_SETTING_FLAGS][MAX_SETTING_FLAG]; /* as flags: "--storage-driver=vfs" */
+    size_t nflags;
+};
 
 struct engine_plan {
     uint32_t nwords; /* the command: strings with their NUL, as in struct engine_result */
@@ -69,10 +75,22 @@ void engine_locate_json(const struct engine_conf *conf, struct engine_facts *fac
 void engine_locate_state(const struct engine_conf *conf, struct engine_facts *facts,
                          struct json_text json);
 
-/* 0; or -ENOENT, -EPERM, -E2BIG when there is nothing that could be started, with the
- * reason. A daemon.json that cannot be understood is a finding: it is left alone, and
- * dockerd has the last word on it. */
+/* The user's subnets in flags and in the text of daemon.json. */
+void engine_read_subnets(struct engine_subnets *out, const struct engine_conf *conf,
+                         struct json_text json);
+
+/* The program whose version counts: the user's dockerd, or the one on the PATH. */
+const char *engine_program(const struct engine_conf *conf);
+
+/* Would the plan be another one if dockerd's version were known? */
+bool engine_plan_asks_version(const struct engine_network *net);
+
+/* `net` may be NULL: no network settings of ours, and no clash is looked for. 0; or -ENOENT,
+ * -EPERM, -E2BIG when there is nothing that could be started, -EADDRINUSE when a subnet of the
+ * user's would take the box's own network away, with the reason. A daemon.json that cannot be
+ * understood is a finding: it is left alone, and dockerd has the last word on it. */
 int engine_plan(struct engine_plan *out, const struct engine_conf *conf,
-                const struct engine_facts *facts, struct json_text json, struct err *e);
+                const struct engine_facts *facts, const struct engine_network *net,
+                struct json_text json, struct err *e);
 
 #endif

@@ -51,6 +51,11 @@ void command_flags(struct flag_list *out, const struct engine_conf *conf) {
     flags_parse(out, (const char *const *)conf->flags, count(conf->flags));
 }
 
+const char *engine_program(const struct engine_conf *conf) {
+    char **word = conf->command + engine_word(conf->command);
+    return *word && is_called(*word, "dockerd") ? *word : "dockerd";
+}
+
 bool command_is_rootless(const struct engine_conf *conf, const struct engine_facts *facts,
                          const struct flag_list *given) {
     if (facts->uid != 0 || flags_find(given, "rootless"))

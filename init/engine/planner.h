@@ -3,12 +3,12 @@
  *     planner.c       findings, words, settings
  *     plan_command.c  the command and the user's flags
  *     locate.c        paths
- *     plan_network.c  plan_box.c  one step for each subject
+ *     plan_network.c  plan_addresses.c  plan_box.c  one step for each subject
  *     plan.c          engine_plan, which runs the steps in their order
  *
  * A step reads the planner, and writes what it decides into `out`. None of them fails,
- * except plan_command: what is wrong becomes a finding. Those that want a setting come
- * before engine_plan gives the settings their place.
+ * except plan_command and plan_addresses: what is wrong becomes a finding. Those that want
+ * a setting come before engine_plan gives the settings their place.
  */
 #ifndef ENGINE_PLANNER_H
 #define ENGINE_PLANNER_H
@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "engine/daemon_json.h"
 #include "engine/flags.h"
 #include "engine/plan.h"
@@ -28,6 +29,7 @@
 struct planner {
     const struct engine_conf *conf;
     const struct engine_facts *facts;
+    const struct engine_network *net; /* NULL: nothing to be set for its sake */
     struct engine_plan *out;
     struct daemon_json json;
     bool json_bad;          /* cannot be read: whatever we add might clash */
@@ -51,6 +53,25 @@ bool planner_user_set(const struct planner *p, const char *key);
 
 /* Want `key` to be `value` (a word; `quoted` in JSON) unless the user has set it. */
 void planner_want(struct planner *p, const char *key, const char *value, bool quoted);
+
+/* A setting with several flags, in the making:
+ *
+ *     struct draft d;
+ *     draft_begin(&d, "dns");
+ *     text_add(&d.json, "[\"%s\"]", a);
+ *     draft_flag(&d, "--dns=%s", a);
+ *     planner_want_draft(p, &d);
+ */
+struct draft {
+    struct engine_setting s;
+    struct text json; /* into s.json */
+    bool cut;         /* a flag did not fit */
+};
+void draft_begin(struct draft *d, const char *key);
+__attribute__((format(printf, 2, 3))) void draft_flag(struct draft *d, const char *fmt, ...);
+
+/* Want it unless the user has set its key. One that did not fit becomes a finding. */
+void planner_want_draft(struct planner *p, const struct draft *d);
 
 /* Is CAP_* number `cap` in our effective set? */
 bool planner_has_cap(const struct planner *p, int cap);
@@ -80,6 +101,12 @@ void plan_hosts(struct planner *p);
 
 /* Turn iptables off where NAT is not possible. */
 void plan_iptables(struct planner *p);
+
+/* --- plan_addresses.c --- */
+
+/* DNS, subnets and MTU of the engine's networks. -EADDRINUSE for a subnet of the user's that
+ * would take the box's own network away. */
+int plan_addresses(struct planner *p, struct err *e);
 
 /* --- plan_box.c --- */
 

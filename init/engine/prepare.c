@@ -14,10 +14,12 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "engine/cgroup.h"
+#include "engine/json_file.h"
 #include "engine/plan.h"
 #include "engine/procfs.h"
 #include "engine/stale.h"
 #include "engine/survey.h"
+#include "engine/version.h"
 #include "sys/file.h"
 
 #define UNIT "engine"
@@ -50,67 +52,97 @@ const char *engine_mounted_socket(void) {
 /* What is found and decided, and what daemon.json said. */
 struct prepare {
     const struct engine_conf *conf;
+    const struct engine_network *net;
     struct engine_facts facts;
     struct engine_plan plan;
-    const char *json; /* as it was read; "" if missing or unreadable */
-    size_t json_len;
+    struct json_file json;
 };
 
-/* The caller frees *text, which `p` borrows. */
-static void read_json(struct prepare *p, char **text) {
-    int rc = file_read(p->facts.json_path, MAX_DAEMON_JSON, text, &p->json_len, NULL);
-    p->facts.json_error = rc < 0 && rc != -ENOENT && rc != -ENOTDIR ? -rc : 0;
-    p->json = *text ? *text : "";
-}
-
-static struct json_text json_text(const struct prepare *p) {
-    return (struct json_text){ p->json, p->json_len };
-}
-
-static bool holds_already(const char *path, const char *text, size_t len) {
+static bool holds_already(const char *path, struct json_text text) {
     AUTO_FREE char *old = NULL;
     size_t old_len;
-    return file_read(path, MAX_DAEMON_JSON, &old, &old_len, NULL) == 0 && old_len == len &&
-           memcmp(old, text, len) == 0;
+    return file_read(path, MAX_DAEMON_JSON, &old, &old_len, NULL) == 0 && old_len == text.len &&
+           memcmp(old, text.at, text.len) == 0;
 }
 
-static int write_json(const struct prepare *p, struct err *e) {
-    const struct engine_plan *plan = &p->plan;
-    struct json_want wants[MAX_ENGINE_SETTINGS + 1] = { 0 };
-    struct json_text base = plan->json_from_scratch ? (struct json_text){ "", 0 } : json_text(p);
-    struct json_merged merged;
+/* A file that is ours as a whole: nobody's text is lost with it. */
+static int write_anew(const char *path, struct json_text text, struct err *e) {
+    if (holds_already(path, text))
+        return 0;
+    int rc = file_replace(path, text.at, text.len, e);
+    return rc < 0 ? rc : 1;
+}
+
+static void list_wants(const struct engine_plan *plan, struct json_want *wants) {
     for (size_t i = 0; i < plan->nsettings; i++)
         wants[i] = (struct json_want){ plan->settings[i].key, plan->settings[i].json };
+}
+
+static int write_json(struct prepare *p, struct err *e) {
+    static const struct json_text nothing = { "{}\n", 3 };
+    const struct engine_plan *plan = &p->plan;
+    struct json_want wants[MAX_ENGINE_SETTINGS + 1] = { 0 };
+    struct json_text base = json_file_base(&p->json);
+    struct json_merged merged;
+    if (plan->json_from_scratch)
+        base.len = 0;
+    list_wants(plan, wants);
     int rc = daemon_json_merge(&merged, plan->json_write, base, wants, e);
     if (rc < 0)
         return rc;
     AUTO_FREE char *owned = merged.text;
-    if (rc == 0)
-        merged.len = base.len ? base.len : 3;
-    const char *text = rc == 1 ? owned : base.len ? base.at : "{}\n";
-    if (holds_already(plan->json_write, text, merged.len))
-        return 0;
-    rc = file_replace(plan->json_write, text, merged.len, e);
-    if (rc < 0)
+    struct json_text text = base.len ? base : nothing;
+    if (rc == 1)
+        text = (struct json_text){ merged.text, merged.len };
+    bool beside = strcmp(plan->json_write, p->facts.json_path) != 0;
+    if (plan->json_from_scratch || beside)
+        rc = write_anew(plan->json_write, text, e);
+    else
+        rc = json_file_write(&p->json, text, e);
+    if (rc <= 0)
         return rc;
+    if (p->json.ours && !plan->json_from_scratch && !beside)
+        daemon_json_changes(merged.diff, base, json_file_text(&p->json), wants);
     log_info(UNIT, "%s%s: %s", plan->json_write, plan->json_from_scratch ? " written anew" : "",
              merged.diff[0] ? merged.diff : "no settings of ours");
     return 0;
 }
 
-/* Plan and write daemon.json. A file that cannot be written after all is one more fact,
- * and gives another plan; the last one needs no file. */
+/* Nothing is to be written to daemon.json: what an earlier prepare wrote there goes. */
+static int take_back(struct prepare *p, struct err *e) {
+    static const struct json_want nothing[] = { { NULL, NULL } };
+    char diff[MAX_JSON_DIFF];
+    if (!p->json.ours)
+        return 0;
+    daemon_json_changes(diff, json_file_base(&p->json), json_file_text(&p->json), nothing);
+    int rc = json_file_restore(&p->json, e);
+    if (rc == 0)
+        log_info(UNIT, "%s is again as it was before pinnace: %s", p->json.path, diff);
+    return rc;
+}
+
+/* What could not be done after all is one more fact, and gives another plan. */
+static void learn_failure(struct prepare *p) {
+    if (!p->plan.json_write[0])
+        json_file_disown(&p->json);
+    else if (p->facts.json_writable)
+        p->facts.json_writable = false;
+    else
+        p->facts.run_writable = false;
+}
+
+/* Plan and write daemon.json. The last plan needs no file. */
 static int settle(struct prepare *p, struct err *e) {
     struct err why;
     for (;;) {
-        int rc = engine_plan(&p->plan, p->conf, &p->facts, json_text(p), e);
-        if (rc < 0 || !p->plan.json_write[0] || write_json(p, &why) == 0)
+        int rc = engine_plan(&p->plan, p->conf, &p->facts, p->net, json_file_base(&p->json), e);
+        if (rc < 0)
             return rc;
+        /* Where it lies elsewhere, dockerd does not look at the file that was ours. */
+        if ((p->plan.json_write[0] ? write_json(p, &why) : take_back(p, &why)) == 0)
+            return 0;
         log_warn(UNIT, "%s", why.text);
-        if (p->facts.json_writable)
-            p->facts.json_writable = false;
-        else
-            p->facts.run_writable = false;
+        learn_failure(p);
     }
 }
 
@@ -199,19 +231,41 @@ static void act(const struct prepare *p, pid_t init_pid, struct engine_result *o
     clean_up(p);
 }
 
+static void read_json(const struct engine_conf *conf, struct engine_facts *f,
+                      struct json_file *json) {
+    survey_self(f);
+    engine_locate_json(conf, f);
+    json_file_read(json, f->json_path);
+    f->json_error = json->error;
+}
+
+void engine_find_subnets(const struct engine_conf *conf, struct engine_subnets *out) {
+    struct engine_facts facts;
+    struct json_file file;
+    read_json(conf, &facts, &file);
+    engine_read_subnets(out, conf, json_file_base(&file));
+    json_file_free(&file);
+}
+
+static void survey(struct prepare *p) {
+    read_json(p->conf, &p->facts, &p->json);
+    engine_locate_state(p->conf, &p->facts, json_file_base(&p->json));
+    survey_box(&p->facts);
+    if (engine_plan_asks_version(p->net))
+        p->facts.dockerd_major = engine_version(engine_program(p->conf));
+    if (p->json.edited && p->conf->daemon_json == ENGINE_JSON_MERGE)
+        log_info(UNIT, "%s was changed since pinnace wrote it: all that is there counts as yours",
+                 p->json.path);
+}
+
 int engine_prepare(const struct engine_conf *conf, const struct engine_network *net, pid_t init_pid,
                    struct engine_result *out, struct err *e) {
-    (void)net;
-    struct prepare p = { .conf = conf };
+    struct prepare p = { .conf = conf, .net = net };
     memset(out, 0, sizeof *out);
-    survey_self(&p.facts);
-    engine_locate_json(conf, &p.facts);
-    AUTO_FREE char *json = NULL;
-    read_json(&p, &json);
-    engine_locate_state(conf, &p.facts, json_text(&p));
-    survey_box(&p.facts);
+    survey(&p);
     int rc = settle(&p, e);
     tell_findings(&p.plan);
+    json_file_free(&p.json);
     if (rc < 0)
         return rc;
     act(&p, init_pid, out);

@@ -57,13 +57,16 @@ struct engine_network {
 struct engine_subnets {
     struct {
         struct prefix p;
-        char key[32]; /* bip, fixed-cidr, default-address-pools, ... */
+        char key[32]; /* bip, bip6, fixed-cidr, fixed-cidr-v6, default-address-pools */
+        bool flag;    /* given as a flag, not in daemon.json */
     } v[MAX_SUBNETS];
     size_t n;
+    bool more; /* there are further ones, which are not looked at */
     bool ipv6; /* the engine gives containers IPv6 */
 };
 
-/* Read daemon.json and the flags for that. What cannot be read is left out. Runs in a fork. */
+/* Read daemon.json and the flags for that. What cannot be read is left out, and so is what an
+ * earlier prepare wrote there. Runs in a fork. */
 void engine_find_subnets(const struct engine_conf *conf, struct engine_subnets *out);
 
 /* What PID 1 needs to know. Fixed size, no pointers: it crosses a socket. */

@@ -35,6 +35,7 @@ struct engine_facts {
     bool script, dockerd, rootless_script; /* dockerd-entrypoint.sh, dockerd, dockerd-rootless.sh */
     bool rootlesskit, newuidmap, rootless_net; /* the last: slirp4netns, pasta or vpnkit */
     bool iptables, nft;
+    uint32_t dockerd_major; /* version.h, once it was asked; 0: not known */
 
     /* The kernel. */
     enum engine_cgroup_kind cgroup;

@@ -119,6 +119,64 @@ static void reads_values(void) {
     daemon_json_free(&j);
 }
 
+static void reads_lists(void) {
+    static const char text[] =
+        "{\"p\":[{\"base\":\"a\",\"size\":24},{\"Base\":\"b\",\"base\":\"c\"},5,{\"base\":7},{}],"
+        "\"t\":\"x\",\"o\":{\"base\":\"d\"}}";
+    struct daemon_json j;
+    OK(daemon_json_parse(&j, "d", text_of(text), NULL) == 0, "a list of objects");
+    OK(daemon_json_count(&j, "p") == 5 && daemon_json_count(&j, "t") == 0 &&
+           daemon_json_count(&j, "o") == 0 && daemon_json_count(&j, "missing") == 0,
+       "has a length, other values have none");
+    OK(strcmp(daemon_json_field(&j, "p", 0, "base"), "a") == 0, "a field of the first");
+    OK(strcmp(daemon_json_field(&j, "p", 1, "base"), "c") == 0, "in any case, and the last counts");
+    OK(!daemon_json_field(&j, "p", 0, "size"), "a number is no text");
+    OK(!daemon_json_field(&j, "p", 2, "base") && !daemon_json_field(&j, "p", 3, "base") &&
+           !daemon_json_field(&j, "p", 4, "base") && !daemon_json_field(&j, "p", 5, "base"),
+       "nor are other items, a missing field, and what is past the end");
+    OK(!daemon_json_field(&j, "o", 0, "base") && !daemon_json_field(&j, "t", 0, "base"),
+       "nor an object or a text in place of the list");
+    daemon_json_free(&j);
+    OK(daemon_json_count(&j, "p") == 0 && !daemon_json_field(&j, "p", 0, "base"),
+       "an empty one has none");
+}
+
+/* clang-format off */
+static const struct {
+    const char *what, *base, *is;
+    const struct json_want *wants;
+    const char *diff;
+} changes[] = {
+    { "the same again", "{\"a\":1}", "{\"a\":1,\"storage-driver\": \"vfs\"}", vfs, "" },
+    { "another value", "{\"a\":1}", "{\"a\":1,\"storage-driver\": \"zfs\"}", vfs, "- storage-driver: \"zfs\", + storage-driver: \"vfs\"" },
+    { "not wanted any more", "", "{\"storage-driver\": \"vfs\"}", none, "- storage-driver: \"vfs\"" },
+    { "one goes, others come", "{}", "{\"storage-driver\": \"vfs\"}", nat, "- storage-driver: \"vfs\", + iptables: false, + ip6tables: false" },
+    { "the user's are not told", "{\"x\":1,\"x\":2}", "{\"x\":1,\"x\":2,\"iptables\":true}", nat, "- iptables: true, + iptables: false, + ip6tables: false" },
+    { "a text that is none", "{", "[", vfs, "+ storage-driver: \"vfs\"" },
+};
+/* clang-format on */
+
+static void tells_changes(void) {
+    char diff[MAX_JSON_DIFF];
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        daemon_json_changes(diff, text_of(changes[i].base), text_of(changes[i].is),
+                            changes[i].wants);
+        OK(strcmp(diff, changes[i].diff) == 0, "changes, %s: '%s'", changes[i].what, diff);
+    }
+    char value[2 * MAX_JSON_DIFF];
+    memset(value, '1', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    const struct json_want wide[] = { { "a", value }, { "b", value }, { NULL, NULL } };
+    daemon_json_changes(diff, text_of(""), text_of("{}"), wide);
+    OK(strlen(diff) == MAX_JSON_DIFF - 1 && strcmp(diff + MAX_JSON_DIFF - 4, "...") == 0,
+       "a line that is too long says so");
+    struct json_merged m;
+    OK(daemon_json_merge(&m, "d", text_of(""), wide, NULL) == 1 &&
+           strcmp(m.diff + MAX_JSON_DIFF - 4, "...") == 0 && strlen(m.text) > 4 * MAX_JSON_DIFF,
+       "also of a merge, whose text is whole");
+    free(m.text);
+}
+
 static char *big(size_t len) {
     char *text = malloc(len + 1);
     memset(text, ' ', len);
@@ -150,6 +208,8 @@ int main(void) {
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
         check_refusal(i);
     reads_values();
+    reads_lists();
+    tells_changes();
     keeps_to_its_limit();
     return tap_end();
 }

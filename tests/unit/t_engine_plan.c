@@ -257,7 +257,7 @@ static int make_plan(const struct row *r, struct engine_facts *f, struct err *e)
     if (r->box)
         r->box(f);
     (void)snprintf(f->json_path, sizeof f->json_path, "d.json");
-    int rc = engine_plan(&plan, &conf, f, (struct json_text){ json, strlen(json) }, e);
+    int rc = engine_plan(&plan, &conf, f, NULL, (struct json_text){ json, strlen(json) }, e);
     free(conf.command);
     free(conf.flags);
     free(conf.storage_driver);
@@ -384,7 +384,7 @@ static void expect_cgroup(const char *what, const struct engine_facts *f, enum e
     char *autos[] = { (char *)(size_t) "auto", NULL };
     struct engine_conf conf = { .command = autos, .cgroup = mode };
     struct err e;
-    int rc = engine_plan(&plan, &conf, f, (struct json_text){ "", 0 }, &e);
+    int rc = engine_plan(&plan, &conf, f, NULL, (struct json_text){ "", 0 }, &e);
     OK(rc == 0 && plan.cgroup_evacuate == evacuate && plan.cgroup_remount == remount,
        "cgroup, %s: %s%s", what, evacuate ? "divided" : "left", remount ? ", made writable" : "");
 }
@@ -448,7 +448,7 @@ static void hints(void) {
     struct err e;
     f.gvisor = f.firecracker = f.sysbox = f.kubernetes = f.dagger = f.pidfile_exists = true;
     f.userns_initial = false;
-    OK(engine_plan(&plan, &conf, &f, (struct json_text){ "", 0 }, &e) == 0 && plan.tmpfs_tmp,
+    OK(engine_plan(&plan, &conf, &f, NULL, (struct json_text){ "", 0 }, &e) == 0 && plan.tmpfs_tmp,
        "a box of all kinds");
     OK(found("gVisor") && found("Firecracker") && found("Sysbox") && found("Kubernetes") &&
            found("Dagger") && found("user namespace") && found("earlier run"),

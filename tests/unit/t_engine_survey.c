@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "sys/file.h"
 #include "engine/flags.h"
 #include "engine/kernel.h"
 #include "engine/prepare.h"
@@ -21,6 +20,7 @@
 #include "engine/stale.h"
 #include "engine/survey.h"
 #include "netlink/nft.h"
+#include "sys/file.h"
 #include "tests/unit/tap.h"
 
 static const char docker_v2[] =
