@@ -26,6 +26,7 @@ static const struct verb verbs[] = {
     { "status", "[--json]", "the box and its services", verb_status },
     { "timeline", "[--json | --svg]", "what took how long at boot", verb_timeline },
     { "probe", "SPEC [--timeout TIME] [-q]", "make one probe attempt", verb_probe },
+    { "doctor", "[-c FILE] [--json | --explain dns [NAME]]", "what collides here, and what is done about it", verb_doctor },
     { "check", "[FILE]", "check the configuration", verb_check },
     { "config", "--dump [FILE] | --help | --mdoc", "print the configuration, or every option", verb_config },
     { "version", "", "print the version", verb_version },
@@ -40,10 +41,10 @@ static int verb_help(int argc, char **argv) {
     (void)printf("pinnace " PINNACE_VERSION ": PID 1 for sandbox images\n\n"
                  "As PID 1:  pinnace [--] [CMD...]      start the box; all arguments are CMD\n"
                  "Otherwise: pinnace VERB ...\n\n"
-                 "  %-10s%-34s%s\n",
+                 "  %-10s%-44s%s\n",
                  "run", "[-c FILE] [--] [CMD...]", "start a box without being PID 1");
     for (size_t i = 0; i < NVERBS; i++)
-        (void)printf("  %-10s%-34s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
+        (void)printf("  %-10s%-44s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
     (void)printf("\nThe configuration is /etc/pinnace.ini: see pinnace.ini(5), pinnace(8).\n");
     return CLI_OK;
 }

@@ -25,6 +25,7 @@ struct verb {
 /* start.c: run a box. `config` may be NULL; cmd is NULL-terminated and may be empty. */
 int start_box(const char *config, const char *const *cmd, instant started);
 
+int verb_doctor(int argc, char **argv);
 int verb_check(int argc, char **argv);
 int verb_config(int argc, char **argv);
 int verb_status(int argc, char **argv);

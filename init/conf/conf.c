@@ -57,7 +57,6 @@ static struct svc_conf *service_find(struct conf *c, const char *name) {
 
 /* Names become file names, cgroup names and variable names. */
 static int check_service_name(const char *name, struct err *e) {
-    static const char *const taken[] = { "engine", "main", "pinnace" };
     size_t n = strlen(name);
     if (n == 0 || n >= MAX_NAME)
         return err_set(e, EINVAL, "a service name has 1 to %d bytes", MAX_NAME - 1);
@@ -66,8 +65,8 @@ static int check_service_name(const char *name, struct err *e) {
             return err_set(e, EINVAL,
                            "service name '%s' may hold letters, digits and, not first, - _ .",
                            name);
-    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
-        if (strcmp(name, taken[i]) == 0)
+    for (size_t i = 0; i < SECTION_SERVICE; i++)
+        if (strcmp(name, sections[i].name) == 0)
             return err_set(e, EINVAL, "service name '%s' is taken: use the section [%s]", name,
                            name);
     return 0;
@@ -87,20 +86,31 @@ static struct svc_conf *service_add(struct conf *c, const char *name, struct err
 }
 
 static void *fixed_base(struct conf *c, enum section_id id) {
-    return id == SECTION_PINNACE ? (void *)&c->pinnace
-           : id == SECTION_MAIN  ? (void *)&c->main
-                                 : (void *)&c->engine;
+    switch (id) {
+    case SECTION_PINNACE:
+        return &c->pinnace;
+    case SECTION_ENGINE:
+        return &c->engine;
+    case SECTION_DNS:
+        return &c->dns;
+    case SECTION_NET:
+        return &c->net;
+    default:
+        return &c->main;
+    }
 }
 
 static int unknown_section(const char *name, struct err *e) {
     const char *names[NSECTIONS];
-    for (size_t i = 0; i < NSECTIONS; i++)
+    char buf[160];
+    struct text list = TEXT(buf);
+    for (size_t i = 0; i < NSECTIONS; i++) {
         names[i] = i == SECTION_SERVICE ? "service NAME" : sections[i].name;
+        text_add(&list, "%s[%s]", i ? ", " : "", names[i]);
+    }
     const char *near = nearest(name, names, NSECTIONS);
-    return err_set(
-        e, EINVAL,
-        "[%s] is not a section; there are [pinnace], [engine], [main], [service NAME]%s%s%s", name,
-        near ? " (did you mean [" : "", near ? near : "", near ? "]?)" : "");
+    return err_set(e, EINVAL, "[%s] is not a section; there are %s%s%s%s", name, buf,
+                   near ? " (did you mean [" : "", near ? near : "", near ? "]?)" : "");
 }
 
 /* "main", "service postgres": find it, or make the service. */
@@ -402,9 +412,9 @@ static void dump_section(const struct section *s, const void *base, const char *
 }
 
 void conf_dump(const struct conf *c, void (*emit)(void *arg, const char *line), void *arg) {
-    dump_section(&sections[SECTION_PINNACE], &c->pinnace, NULL, emit, arg);
-    dump_section(&sections[SECTION_ENGINE], &c->engine, NULL, emit, arg);
-    dump_section(&sections[SECTION_MAIN], &c->main, NULL, emit, arg);
+    for (int i = 0; i < SECTION_SERVICE; i++)
+        dump_section(&sections[i], fixed_base((struct conf *)c, (enum section_id)i), NULL, emit,
+                     arg);
     for (size_t i = 0; i < c->nservices; i++)
         dump_section(&sections[SECTION_SERVICE], c->services[i], c->services[i]->name, emit, arg);
 }

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/ip.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/time.h"
@@ -34,6 +35,8 @@ enum log_target { LOG_TO_BOTH, LOG_TO_CONSOLE, LOG_TO_FILE, LOG_TO_NOTHING };
 enum conf_iptables { IPTABLES_AUTO, IPTABLES_ON, IPTABLES_OFF };
 enum conf_daemon_json { DAEMON_JSON_MERGE, DAEMON_JSON_OWN, DAEMON_JSON_OFF };
 enum conf_cgroup { CGROUP_AUTO, CGROUP_OFF };
+enum conf_dns_mode { DNS_AUTO, DNS_DNAT, DNS_FORWARD, DNS_OFF };
+enum conf_repair { REPAIR_AUTO, REPAIR_OFF };
 
 struct span_range {
     span from, to;
@@ -94,6 +97,29 @@ struct engine_section {
     int on_failure;
 };
 
+struct ip_list {
+    struct ip v[MAX_UPSTREAMS];
+    size_t n;
+};
+
+struct dns_section {
+    struct conf_given given[CONF_MAX_OPTIONS];
+    int mode;
+    struct ip_list upstream; /* n 0: those of resolv.conf */
+    struct ip address;       /* none: chosen */
+};
+
+struct prefix_list {
+    struct prefix v[MAX_SUBNETS];
+    size_t n;
+};
+
+struct net_section {
+    struct conf_given given[CONF_MAX_OPTIONS];
+    struct prefix_list reserve;
+    int repair;
+};
+
 struct svc_conf {
     struct conf_given given[CONF_MAX_OPTIONS];
     char name[MAX_NAME];
@@ -113,6 +139,8 @@ struct conf {
     struct pinnace_conf pinnace;
     struct main_conf main;
     struct engine_section engine;
+    struct dns_section dns;
+    struct net_section net;
     struct svc_conf *services[MAX_SERVICES]; /* owned */
     size_t nservices;
     char *sources[MAX_CONF_FILES + 2]; /* file names; "environment"; for messages; owned */

@@ -285,6 +285,57 @@ static int opt_statuses(const struct option *o, const char *text, void *field, s
     return rc;
 }
 
+static int opt_ip(const struct option *o, const char *text, void *field, struct err *e) {
+    struct ip ip = { 0 };
+    if (strstr(o->allowed, "auto") && strcmp(text, "auto") != 0 &&
+        (!ip_parse(text, &ip) || ip_is_none(&ip) || ip.family != AF_INET))
+        return err_set(e, EINVAL, "'%.80s' is not auto or an IPv4 address such as 169.254.53.53",
+                       text);
+    *(struct ip *)field = ip;
+    return 0;
+}
+
+static int opt_ips(const struct option *o, const char *text, void *field, struct err *e) {
+    AUTO_FREE char **words = NULL;
+    struct ip_list list = { .n = 0 };
+    int rc = strcmp(text, "auto") == 0 ? 0 : opt_words(o, text, &words, e);
+    for (size_t i = 0; rc == 0 && words && words[i]; i++) {
+        if (list.n == MAX_UPSTREAMS)
+            return err_set(e, E2BIG, "more than %d addresses", MAX_UPSTREAMS);
+        if (!ip_parse(words[i], &list.v[list.n]) || ip_is_none(&list.v[list.n]))
+            return err_set(e, EINVAL, "'%.80s' is not an IP address such as 10.0.0.2 or fd00::2",
+                           words[i]);
+        list.n++;
+    }
+    if (rc == 0)
+        *(struct ip_list *)field = list;
+    return rc;
+}
+
+/* A network, not an address in it: "10.1.2.3/8" is refused, it is most likely a mistake. */
+static int opt_prefixes(const struct option *o, const char *text, void *field, struct err *e) {
+    AUTO_FREE char **words = NULL;
+    struct prefix_list list = { .n = 0 };
+    int rc = opt_words(o, text, &words, e);
+    for (size_t i = 0; rc == 0 && words && words[i]; i++) {
+        struct prefix p, net;
+        if (list.n == MAX_SUBNETS)
+            return err_set(e, E2BIG, "more than %d subnets", MAX_SUBNETS);
+        if (!prefix_parse(words[i], &p))
+            return err_set(e, EINVAL, "'%.80s' is not a subnet such as 10.87.0.0/16", words[i]);
+        net = prefix_of(&p.ip, p.len);
+        if (!ip_equal(&net.ip, &p.ip)) {
+            char hint[PREFIX_TEXT];
+            return err_set(e, EINVAL, "'%.80s' has bits behind its length (did you mean %s?)",
+                           words[i], prefix_text(&net, hint));
+        }
+        list.v[list.n++] = p;
+    }
+    if (rc == 0)
+        *(struct prefix_list *)field = list;
+    return rc;
+}
+
 /* --- the tables ---------------------------------------------------------------------- */
 
 /* offsetof, refusing to compile when the field is not of the type the parser writes. */
@@ -305,6 +356,8 @@ static int opt_statuses(const struct option *o, const char *text, void *field, s
 #define PINNACE(T, f) T(struct pinnace_conf, f)
 #define MAIN(T, f)    T(struct main_conf, f)
 #define ENGINE(T, f)  T(struct engine_section, f)
+#define DNS(T, f)     T(struct dns_section, f)
+#define NET(T, f)     T(struct net_section, f)
 #define SVC(T, f)     T(struct svc_conf, f)
 
 #define ALLOW_TIME  "time"
@@ -368,6 +421,22 @@ static const struct option engine_options[] = {
       "Failures in a row, without 10 s of ready between, before it is left failed." },
     { "on-failure", ENGINE(CHOICE, on_failure), "stay", "stay | shutdown",
       "When it has failed for good: stay up, or end with its exit status." },
+};
+
+static const struct option dns_options[] = {
+    { "mode", DNS(CHOICE, mode), "auto", "auto | dnat | forward | off",
+      "forward: queries to the address below are asked of the resolvers that resolv.conf named. dnat: the kernel redirects them to the first of these, no process in between. auto: forward where an engine runs, else off." },
+    { "upstream", opt_ips, NULL, FIELD(struct ip_list, struct dns_section, upstream), "auto", "addresses | auto",
+      "The resolvers to ask, in this order. auto: those of resolv.conf, as they change." },
+    { "address", opt_ip, NULL, FIELD(struct ip, struct dns_section, address), "auto", "IPv4 address | auto",
+      "The resolver address of this box, for itself and for the engine's containers. auto: 169.254.53.53, or the next one that nobody here uses." },
+};
+
+static const struct option net_options[] = {
+    { "reserve", opt_prefixes, NULL, FIELD(struct prefix_list, struct net_section, reserve), "", "subnets",
+      "Subnets to keep the engine's bridge and address pools off: those of a VPN, or of engines to be nested. Those of Dagger, podman, k3s, kind and others are known." },
+    { "repair", NET(CHOICE, repair), "auto", "auto | off",
+      "auto: when a bridge in this box takes the uplink's subnet or its resolver's address, narrow the uplink to host routes, and let it take answers from that address." },
 };
 
 static const struct option main_options[] = {
@@ -449,6 +518,9 @@ const struct section sections[NSECTIONS] = {
                           "The box itself." },
     [SECTION_ENGINE] = { "engine", engine_options, COUNT_OF(engine_options),
                          "The container engine, a service with a preset. Its name is engine." },
+    [SECTION_DNS] = { "dns", dns_options, COUNT_OF(dns_options),
+                      "Name resolution that survives nested engines." },
+    [SECTION_NET] = { "net", net_options, COUNT_OF(net_options), "The network around the box." },
     [SECTION_MAIN] = { "main", main_options, COUNT_OF(main_options),
                        "CMD: the process the box exists for. Its name is main." },
     [SECTION_SERVICE] = { "service", service_options, COUNT_OF(service_options),

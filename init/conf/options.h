@@ -21,7 +21,15 @@ struct section {
     const char *help;
 };
 
-enum section_id { SECTION_PINNACE, SECTION_ENGINE, SECTION_MAIN, SECTION_SERVICE, NSECTIONS };
+enum section_id {
+    SECTION_PINNACE,
+    SECTION_ENGINE,
+    SECTION_DNS,
+    SECTION_NET,
+    SECTION_MAIN,
+    SECTION_SERVICE, /* the last: those before it stand once */
+    NSECTIONS
+};
 extern const struct section sections[NSECTIONS];
 
 /* The index of `key` in the section, or -1. */

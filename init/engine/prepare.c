@@ -274,3 +274,23 @@ int engine_prepare(const struct engine_conf *conf, const struct engine_network *
     memcpy(out->socket, p.plan.socket, sizeof out->socket);
     return 0;
 }
+
+int engine_examine(const struct engine_conf *conf, const struct engine_network *net,
+                   void (*emit)(void *arg, enum log_level level, const char *text), void *arg,
+                   struct err *e) {
+    char text[MAX_SETTING_JSON + MAX_ENGINE_PATH + 64];
+    struct prepare p = { .conf = conf, .net = net };
+    survey(&p);
+    int rc = engine_plan(&p.plan, conf, &p.facts, net, json_file_base(&p.json), e);
+    json_file_free(&p.json);
+    for (size_t i = 0; i < p.plan.nfindings; i++)
+        emit(arg, p.plan.findings[i].level, p.plan.findings[i].text);
+    for (size_t i = 0; rc == 0 && i < p.plan.nsettings; i++) {
+        const struct engine_setting *s = &p.plan.settings[i];
+        (void)snprintf(text, sizeof text, "%s: \"%s\": %s",
+                       p.plan.json_write[0] ? p.plan.json_write : p.facts.json_path, s->key,
+                       s->json);
+        emit(arg, LOG_INFO, text);
+    }
+    return rc;
+}

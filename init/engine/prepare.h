@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/ip.h"
 #include "base/limits.h"
+#include "base/log.h"
 
 enum engine_iptables { ENGINE_IPTABLES_AUTO, ENGINE_IPTABLES_ON, ENGINE_IPTABLES_OFF };
 enum engine_json { ENGINE_JSON_MERGE, ENGINE_JSON_OWN, ENGINE_JSON_OFF };
@@ -95,5 +96,11 @@ bool engine_is_command(const char *const *argv);
  * may still work is a warning. */
 int engine_prepare(const struct engine_conf *conf, const struct engine_network *net, pid_t init_pid,
                    struct engine_result *out, struct err *e);
+
+/* The same survey and plan, and nothing done: each finding, and each setting that daemon.json
+ * would be given, goes to `emit`. 0, or the error of engine_prepare. */
+int engine_examine(const struct engine_conf *conf, const struct engine_network *net,
+                   void (*emit)(void *arg, enum log_level level, const char *text), void *arg,
+                   struct err *e);
 
 #endif

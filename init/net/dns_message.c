@@ -204,3 +204,23 @@ size_t dns_reply_text(uint8_t *out, size_t cap, const uint8_t *query, size_t len
     at = (size_t)(to - out);
     return edns ? add_opt(out, at) : at;
 }
+
+bool dns_first_text(const uint8_t *msg, size_t len, char *out, size_t cap) {
+    size_t question = question_len(msg, len), used = 0;
+    size_t at = DNS_HEADER + question, owner = question ? name_len(msg, len, at, true) : 0;
+    if (!owner || get16(msg + 6) == 0 || at + owner + FIXED_RECORD > len)
+        return false;
+    const uint8_t *fixed = msg + at + owner;
+    size_t data = (size_t)(fixed - msg) + FIXED_RECORD, end = data + get16(fixed + 8);
+    if (get16(fixed) != TYPE_TXT || end > len)
+        return false;
+    for (; data < end && data + 1 + msg[data] <= end; data += 1 + (size_t)msg[data]) {
+        size_t room = cap - 1 - used, n = msg[data] < room ? msg[data] : room;
+        memcpy(out + used, msg + data + 1, n);
+        used += n;
+        if (used + 1 < cap)
+            out[used++] = ' ';
+    }
+    out[used > 0 ? used - 1 : 0] = '\0';
+    return used > 0;
+}

@@ -61,4 +61,8 @@ size_t dns_reply_empty(uint8_t *out, const uint8_t *query, size_t len, enum dns_
 size_t dns_reply_text(uint8_t *out, size_t cap, const uint8_t *query, size_t len,
                       const char *const *strings, size_t n);
 
+/* The strings of the first TXT record of an answer, one space between them, cut at `cap`. False
+ * when there is none, or the message is malformed. */
+bool dns_first_text(const uint8_t *msg, size_t len, char *out, size_t cap);
+
 #endif

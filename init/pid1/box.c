@@ -40,8 +40,8 @@ static bool uses_outer_engine(void) {
     return socket != NULL;
 }
 
-static bool wants_engine(const struct box *b, const char *const *cmd) {
-    const struct engine_section *c = &b->conf->engine;
+bool box_wants_engine(const struct conf *conf, const char *const *cmd) {
+    const struct engine_section *c = &conf->engine;
     const char *path = getenv("PATH");
     if (c->enabled != ENGINE_AUTO)
         return c->enabled == ENGINE_YES;
@@ -93,7 +93,7 @@ static int collect_units(struct box *b, const char *const *cmd, struct err *e) {
     b->engine = b->main = -1;
     for (size_t i = 0; i < b->conf->nservices; i++)
         b->confs[b->nunits++] = b->conf->services[i];
-    bool engine = wants_engine(b, cmd);
+    bool engine = box_wants_engine(b->conf, cmd);
     bool cmd_is_engine = engine && cmd && engine_is_command(cmd);
     int rc = engine ? add_engine(b, e) : 0;
     if (rc == 0 && cmd && !cmd_is_engine)
@@ -165,7 +165,9 @@ static void init_listener(struct box *b) {
 
 int box_init(struct box *b, struct sys *sys, const struct box_args *a, struct err *e) {
     *b = (struct box){ .sys = sys, .conf = a->conf, .is_pid1 = a->is_pid1, .started = a->started };
-    b->null_fd = b->listen_fd = -1;
+    b->null_fd = b->listen_fd = b->prepare_sock = -1;
+    for (int i = 0; i < NET_NSOCKETS; i++)
+        b->net_sockets[i] = -1;
     const char *const *cmd = a->cmd && a->cmd[0] ? a->cmd : NULL;
     if (!cmd && a->conf->main.command && a->conf->main.command[0])
         cmd = (const char *const *)a->conf->main.command;
@@ -175,6 +177,7 @@ int box_init(struct box *b, struct sys *sys, const struct box_args *a, struct er
     children_init(&b->children, &b->loop);
     find_run_dir(b);
     rc = collect_units(b, cmd, e);
+    network_conf(&b->net_conf, b->conf, b->engine >= 0);
     if (rc == 0)
         rc = make_plan(b, e);
     if (rc == 0)
@@ -235,6 +238,10 @@ void box_fini(struct box *b) {
     fd_close(&b->signals.fd);
     fd_close(&b->log.sock.fd);
     fd_close(&b->channel.sock.fd);
+    fd_close(&b->net.sock.fd);
+    fd_close(&b->prepare_sock);
+    for (int i = 0; i < NET_NSOCKETS; i++)
+        fd_close(&b->net_sockets[i]);
     equip_fini(b);
     loop_fini(&b->loop);
     for (size_t i = b->conf->nservices; i < b->nunits; i++) /* the engine's and CMD's are ours */

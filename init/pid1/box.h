@@ -15,6 +15,7 @@
 #include "conf/rundir.h"
 #include "engine/prepare.h"
 #include "logs/role.h"
+#include "net/role.h"
 #include "pid1/role.h"
 #include "svc/supervisor.h"
 #include "svc/timeline.h"
@@ -54,18 +55,22 @@ struct box {
     uint64_t sigmask, sigignore; /* as we were started */
 
     struct child prepare;
-    struct source prepare_pipe;
+    int prepare_sock; /* its answer comes here; -1 */
     struct timer prepare_deadline;
     struct engine_result prepared;
     const char *engine_argv[MAX_ENGINE_WORDS + 1];
 
-    struct role log, channel;
+    struct role log, channel, net;
     struct log_role log_args; /* of the fork being made, as the next two */
     struct channel_role channel_args;
-    int channel_keep[3], log_keep[2 + 2 * MAX_UNITS];
+    struct net_role net_args;
+    int channel_keep[3], log_keep[2 + 2 * MAX_UNITS], net_keep[2 + NET_NSOCKETS];
     struct log_unit *log_units;
     struct log_progress *log_progress;
     int listen_fd; /* of the channel; -1 */
+    struct net_conf net_conf;
+    struct net_box net_box; /* what prepare decided about the network */
+    int net_sockets[NET_NSOCKETS];
     int null_fd;
 
     char run_dir[RUNDIR_MAX];
@@ -103,6 +108,9 @@ struct box_args {
     bool is_pid1;
     instant started;
 };
+
+/* Will a box with this configuration and CMD (may be NULL) run an engine? */
+bool box_wants_engine(const struct conf *conf, const char *const *cmd);
 
 /* Everything that may fail. 0 or -errno with a message. */
 int box_init(struct box *b, struct sys *sys, const struct box_args *args, struct err *e);
@@ -149,8 +157,20 @@ void equip_fini(struct box *b);
 
 /* roles.c */
 void roles_init(struct box *b);
+void roles_quit(struct box *b); /* all are to finish what they hold, and end */
+void roles_kill(struct box *b);
+bool roles_run(const struct box *b);
+enum { MAX_ROLES = 3 };
+size_t roles_pids(const struct box *b, pid_t out[MAX_ROLES]);
 
 /* prepare_step.c */
 void prepare_begin(struct box *b);
+
+/* sections.c: between the config, net/ and engine/, which do not see each other */
+struct engine_conf engine_conf(const struct conf *conf); /* borrows from it */
+void network_conf(struct net_conf *out, const struct conf *conf, bool engine);
+bool network_wanted(const struct net_conf *c);
+void network_know(struct net_conf *out, const struct engine_subnets *subnets);
+void network_advise(struct engine_network *out, const struct net_advice *advice);
 
 #endif

@@ -67,8 +67,9 @@ void drain_hurry(struct box *b) {
 
 static int kill_tree(void *arg) {
     const struct box *b = arg;
-    const pid_t spare[] = { b->log.child.pid, b->channel.child.pid };
-    return tree_signal(getppid(), spare, 2, b->killer_signal) < 0;
+    pid_t spare[MAX_ROLES];
+    size_t n = roles_pids(b, spare);
+    return tree_signal(getppid(), spare, n, b->killer_signal) < 0;
 }
 
 /* PID 1 reaches everything with one call. A subreaper's descendants have to be looked for in
@@ -104,9 +105,11 @@ static void killer_exited(struct child *c, struct exit_info how) {
 /* In a fork: it reads /proc. */
 static int tell_who(void *arg) {
     const struct box *b = arg;
-    const pid_t spare[] = { b->log.child.pid, b->channel.child.pid, b->killer.pid };
+    pid_t spare[MAX_ROLES + 1];
+    size_t n = roles_pids(b, spare);
+    spare[n++] = b->killer.pid;
     char names[300];
-    if (tree_names(getppid(), spare, 3, names, sizeof names) > 0)
+    if (tree_names(getppid(), spare, n, names, sizeof names) > 0)
         log_warn(NULL, "the shutdown waits for processes that belong to no service: %s", names);
     return 0;
 }
@@ -128,12 +131,13 @@ static void told(struct child *c, struct exit_info how) {
 /* Does anything but our own roles still run? Where the kernel does not say, the roles are
  * ended first; then having no child at all is the answer. */
 static bool others_run(struct box *b) {
-    const pid_t own[] = { b->log.child.pid, b->channel.child.pid, b->killer.pid };
-    int rc = b->sys->strangers(b->sys, own, 3);
+    pid_t own[MAX_ROLES + 1];
+    size_t n = roles_pids(b, own);
+    own[n++] = b->killer.pid;
+    int rc = b->sys->strangers(b->sys, own, n);
     if (rc >= 0)
         return rc > 0;
-    role_quit(&b->log);
-    role_quit(&b->channel);
+    roles_quit(b);
     return !b->children.none;
 }
 
@@ -148,7 +152,8 @@ static void grace_over(struct timer *t) {
     log_warn(NULL, "the grace is over; killing what still runs:%s",
              who.len ? names : " processes that belong to no service");
     b->killed = true;
-    b->log.quitting = b->channel.quitting = true; /* it may take them along: that is no news */
+    b->log.quitting = b->channel.quitting = b->net.quitting =
+        true;                 /* it may take them along: that is no news */
     supervisor_kill(&b->sup); /* needs no fork, and finds those who left their group */
     signal_all(b, SIGKILL);
     timer_arm(&b->loop, &b->last_call, span_s(LAST_CALL_S));
@@ -165,8 +170,9 @@ static void end_begin(struct box *b) {
     publish_turn(b);
     if (b->killed && b->nunits > (b->main >= 0 ? 1U : 0U) && !b->log.child.pid)
         role_start(&b->log); /* KILL took it: somebody has to print what is left */
-    role_quit(&b->log);
-    role_quit(&b->channel);
+    if (b->killed && b->net_box.active && !b->net.child.pid)
+        role_start(&b->net); /* and to take the repairs of the network back */
+    roles_quit(b);
 }
 
 static void last_call_over(struct timer *t) {
@@ -176,8 +182,7 @@ static void last_call_over(struct timer *t) {
         end_begin(b);
         return;
     }
-    role_kill(&b->log);
-    role_kill(&b->channel);
+    roles_kill(b);
     b->done = true;
 }
 
@@ -201,7 +206,7 @@ void drain_advance(struct box *b) {
         if (!others_run(b))
             end_begin(b);
     }
-    if (b->phase == PHASE_END && !role_runs(&b->log) && !role_runs(&b->channel)) {
+    if (b->phase == PHASE_END && !roles_run(b)) {
         timer_stop(&b->last_call);
         b->done = true;
     }

@@ -1,10 +1,12 @@
-/* prepare_step.c — the `prepare` fork: the box is made fit for the engine before anything
- * starts. PID 1 takes one fixed-size result from it and reads nothing itself. */
+/* prepare_step.c — the `prepare` fork: network and box are made fit for the engine before
+ * anything starts. PID 1 takes one fixed-size result and the forwarder's sockets from it, and
+ * reads nothing itself. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -14,36 +16,84 @@
 
 enum { PREPARE_LIMIT_S = 30 };
 
-/* What crosses the pipe. */
+/* What crosses the socket, in one message. */
 struct answer {
-    int32_t code; /* 0 or a positive errno */
+    int32_t code; /* 0 or a positive errno: no engine can be started */
     char why[MAX_PROBE_REASON];
+    struct net_box net;
     struct engine_result result;
 };
-_Static_assert(sizeof(struct answer) <= 65536, "one write fits into an empty pipe");
 
 struct job {
     const struct box *box;
     int fd;
 };
 
+/* Descriptors travel beside the bytes (unix(7), SCM_RIGHTS); none for an inactive box. */
+union rights {
+    struct cmsghdr head;
+    char room[CMSG_SPACE(NET_NSOCKETS * sizeof(int))];
+};
+
+static int send_answer(int fd, const struct answer *a, const int *sockets) {
+    struct iovec iov = { .iov_base = (void *)a, .iov_len = sizeof *a };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+    union rights rights = { .room = { 0 } };
+    size_t n = 0;
+    while (n < NET_NSOCKETS && sockets[n] >= 0)
+        n++;
+    if (n > 0) {
+        rights.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+                                        .cmsg_type = SCM_RIGHTS,
+                                        .cmsg_len = (socklen_t)CMSG_LEN(n * sizeof(int)) };
+        memcpy(CMSG_DATA(&rights.head), sockets, n * sizeof(int));
+        m.msg_control = &rights;
+        m.msg_controllen = (socklen_t)CMSG_SPACE(n * sizeof(int));
+    }
+    return sendmsg(fd, &m, MSG_NOSIGNAL) == (ssize_t)sizeof *a ? 0 : 1;
+}
+
+/* False: no whole answer. The sockets are ours then. */
+static bool take_answer(int fd, struct answer *a, int sockets[NET_NSOCKETS]) {
+    struct iovec iov = { .iov_base = a, .iov_len = sizeof *a };
+    union rights rights = { .room = { 0 } };
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof rights
+    };
+    ssize_t got = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *c = got >= 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    for (int i = 0; i < NET_NSOCKETS; i++)
+        sockets[i] = -1;
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+        c->cmsg_len <= CMSG_LEN(NET_NSOCKETS * sizeof(int)))
+        memcpy(sockets, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+    return got == (ssize_t)sizeof *a;
+}
+
+/* The network first: the engine is told about it. Without it the engine is as it would be. */
 static int prepare_run(void *arg) {
     const struct job *job = arg;
-    const struct engine_section *c = &job->box->conf->engine;
-    struct engine_conf conf = {
-        .command = c->command,
-        .flags = c->flags,
-        .iptables = (enum engine_iptables)c->iptables,
-        .storage_driver = c->storage_driver,
-        .daemon_json = (enum engine_json)c->daemon_json,
-        .cgroup = (enum engine_cgroup)c->cgroup,
-        .tmpfs_tmp = c->tmpfs_tmp,
-    };
-    struct answer a = { 0 };
+    const struct box *b = job->box;
+    struct engine_conf conf = engine_conf(b->conf);
+    struct net_conf net_conf = b->net_conf;
+    struct engine_subnets subnets = { .n = 0 };
+    struct net_advice advice;
+    struct engine_network network;
+    struct answer a = { .code = 0 };
     struct err e = { 0 };
-    a.code = -engine_prepare(&conf, NULL, getppid(), &a.result, &e);
+    int sockets[NET_NSOCKETS];
+    if (b->engine >= 0)
+        engine_find_subnets(&conf, &subnets);
+    network_know(&net_conf, &subnets);
+    bool known = net_prepare(&net_conf, &a.net, sockets, &advice, &e) == 0;
+    if (known)
+        network_advise(&network, &advice);
+    else
+        log_warn("net", "%s; the network is left as it is", e.text);
+    if (b->engine >= 0)
+        a.code = -engine_prepare(&conf, known ? &network : NULL, getppid(), &a.result, &e);
     (void)snprintf(a.why, sizeof a.why, "%.190s", e.text);
-    return write(job->fd, &a, sizeof a) == (ssize_t)sizeof a ? 0 : 1;
+    return send_answer(job->fd, &a, sockets);
 }
 
 /* The words lie one after the other, each with its NUL: nwords of them, inside the field. */
@@ -96,18 +146,25 @@ static void boot(struct box *b) {
     b->sup.dirty = true;
 }
 
-static void prepare_done(struct box *b, const char *problem) {
+static void engine_prepared(struct box *b, const char *problem) {
     struct svc *engine = &b->svcs[b->engine];
-    publish_mark(b, -1, MARK_PREPARED);
-    timer_stop(&b->prepare_deadline);
-    if (b->phase != PHASE_PREPARE)
-        return; /* asked to end meanwhile */
     if (problem)
         supervisor_fail(engine, problem);
     else
         engine->argv = b->engine_argv;
     if (b->prepared.socket[0])
         engine->before_stop = stop_containers;
+}
+
+static void prepare_done(struct box *b, const char *problem) {
+    publish_mark(b, -1, MARK_PREPARED);
+    timer_stop(&b->prepare_deadline);
+    if (b->phase != PHASE_PREPARE)
+        return; /* asked to end meanwhile */
+    if (b->engine >= 0)
+        engine_prepared(b, problem);
+    else if (problem)
+        log_error("net", "%s; the network is left as it is", problem);
     if (b->phase == PHASE_PREPARE) /* that it failed may have been the end */
         boot(b);
 }
@@ -115,21 +172,25 @@ static void prepare_done(struct box *b, const char *problem) {
 static void prepare_exited(struct child *c, struct exit_info how) {
     struct box *b = CONTAINER_OF(c, struct box, prepare);
     struct answer a;
-    ssize_t n = read(b->prepare_pipe.fd, &a, sizeof a);
-    fd_close(&b->prepare_pipe.fd);
+    bool whole = take_answer(b->prepare_sock, &a, b->net_sockets);
+    fd_close(&b->prepare_sock);
     a.why[sizeof a.why - 1] = '\0';
-    if (n != (ssize_t)sizeof a || how.signaled || how.code != 0) {
+    if (!whole || how.signaled || how.code != 0) {
         prepare_done(b, how.signaled && how.code == SIGKILL ? "prepare took too long"
                                                             : "prepare ended without a result");
         return;
     }
+    b->net_box = a.net;
     b->prepared = a.result;
+    if (b->net_box.active)
+        role_start(&b->net);
     if (a.code) {
         prepare_done(b, a.why);
-    } else if (!unpack_words(b)) {
+    } else if (b->engine >= 0 && !unpack_words(b)) {
         prepare_done(b, "prepare gave a result that makes no sense");
     } else {
-        aim_probe(b);
+        if (b->engine >= 0)
+            aim_probe(b);
         prepare_done(b, NULL);
     }
 }
@@ -141,13 +202,13 @@ static void deadline_over(struct timer *t) {
 }
 
 static int prepare_fork(struct box *b, struct err *e) {
-    int p[2];
-    if (pipe2(p, O_CLOEXEC | O_NONBLOCK) < 0)
-        return err_sys(e, errno, "make a pipe for prepare");
-    AUTO_FD int rd = p[0];
-    AUTO_FD int wr = p[1];
-    struct job job = { b, wr };
-    int keep[] = { wr, log_fd() };
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return err_sys(e, errno, "make a socket pair for prepare");
+    AUTO_FD int ours = pair[0];
+    AUTO_FD int theirs = pair[1];
+    struct job job = { b, theirs };
+    int keep[] = { theirs, log_fd() };
     struct fork_req r = { .title = "prepare",
                           .run = prepare_run,
                           .arg = &job,
@@ -157,7 +218,7 @@ static int prepare_fork(struct box *b, struct err *e) {
     pid_t pid = b->sys->fork(b->sys, &r, e);
     if (pid < 0)
         return pid;
-    b->prepare_pipe.fd = fd_take(&rd);
+    b->prepare_sock = fd_take(&ours);
     children_add(&b->children, &b->prepare, pid);
     return 0;
 }
@@ -166,8 +227,8 @@ void prepare_begin(struct box *b) {
     struct err e = { 0 };
     b->prepare.exited = prepare_exited;
     b->prepare_deadline.fire = deadline_over;
-    b->prepare_pipe.fd = -1;
-    if (b->engine < 0) {
+    b->prepare_sock = -1;
+    if (b->engine < 0 && !network_wanted(&b->net_conf)) {
         boot(b);
         return;
     }

@@ -1,4 +1,4 @@
-/* roles.c — the two roles of a box, and what PID 1 tells them. */
+/* roles.c — the roles of a box, and what PID 1 tells them. */
 #include <string.h>
 #include <unistd.h>
 
@@ -102,7 +102,7 @@ static bool send_box(struct box *b) {
         .started = b->started,
         .ready_at = b->ready_at,
         .orphans = b->children.orphans,
-        .role_restarts = b->log.restarts + b->channel.restarts,
+        .role_restarts = b->log.restarts + b->channel.restarts + b->net.restarts,
         .marks_lost = b->timeline.lost,
         .bugs = bug_count(),
     };
@@ -125,12 +125,57 @@ static void channel_pump(struct role *r) {
         b->told.box = send_box(b);
 }
 
+/* --- net ---------------------------------------------------------------------------------- */
+
+static void describe_net(struct role *r, struct fork_req *req, int child_sock) {
+    struct box *b = CONTAINER_OF(r, struct box, net);
+    b->net_args = (struct net_role){ .sock = child_sock, .conf = &b->net_conf, .box = &b->net_box };
+    size_t n = 0;
+    b->net_keep[n++] = child_sock;
+    b->net_keep[n++] = log_fd();
+    for (size_t i = 0; i < NET_NSOCKETS; i++)
+        b->net_keep[n++] = b->net_args.sockets[i] = b->net_sockets[i];
+    req->run = net_role_run;
+    req->arg = &b->net_args;
+    req->keep = b->net_keep; /* -1 stands for none */
+    req->nkeep = n;
+}
+
+static void net_pump(struct role *r) { (void)r; } /* it hears of what it needs by itself */
+
+/* --- all ---------------------------------------------------------------------------------- */
+
+void roles_quit(struct box *b) {
+    role_quit(&b->log);
+    role_quit(&b->channel);
+    role_quit(&b->net);
+}
+
+void roles_kill(struct box *b) {
+    role_kill(&b->log);
+    role_kill(&b->channel);
+    role_kill(&b->net);
+}
+
+bool roles_run(const struct box *b) {
+    return role_runs(&b->log) || role_runs(&b->channel) || role_runs(&b->net);
+}
+
+size_t roles_pids(const struct box *b, pid_t out[MAX_ROLES]) {
+    out[0] = b->log.child.pid;
+    out[1] = b->channel.child.pid;
+    out[2] = b->net.child.pid;
+    return MAX_ROLES;
+}
+
 void roles_init(struct box *b) {
     b->log = (struct role){
         .name = "log", .describe = describe_log, .said = log_said, .pump = log_pump
     };
     b->channel =
         (struct role){ .name = "channel", .describe = describe_channel, .pump = channel_pump };
+    b->net = (struct role){ .name = "net", .describe = describe_net, .pump = net_pump };
+    role_init(&b->net, &b->loop, &b->children);
     role_init(&b->log, &b->loop, &b->children);
     role_init(&b->channel, &b->loop, &b->children);
 }

@@ -16,6 +16,7 @@
 struct prepare_answer {
     int32_t code;
     char why[MAX_PROBE_REASON];
+    struct net_box net;
     struct engine_result result;
 };
 
@@ -136,7 +137,9 @@ static void heard(struct world *w, struct proc *p, const union wire_any *m) {
 
 /* What it does not read waits in the socket, of which a small one is soon full. */
 static void keep_little(struct world *w, const struct proc *p) {
-    struct role *r = p->kind == PROC_LOG ? &w->box->log : &w->box->channel;
+    struct role *r = p->kind == PROC_LOG   ? &w->box->log
+                     : p->kind == PROC_NET ? &w->box->net
+                                           : &w->box->channel;
     int least = 1;
     if (r->child.pid == p->pid && r->sock.fd >= 0)
         (void)setsockopt(r->sock.fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
@@ -175,8 +178,11 @@ static void say(struct world *w, struct proc *log, struct proc *p) {
 void actors_listen(struct world *w) {
     struct proc *log = proc_role(w, PROC_LOG);
     struct proc *channel = proc_role(w, PROC_CHANNEL);
+    struct proc *net = proc_role(w, PROC_NET);
     if (channel)
         role_listen(w, channel);
+    if (net)
+        role_listen(w, net);
     if (log)
         role_listen(w, log);
     for (int i = 0; log && !log->zombie && !log->deaf && log->sock >= 0 &&
@@ -191,7 +197,7 @@ void actors_listen(struct world *w) {
 static void drain_deed(struct world *w, struct proc *p) {
     for (int i = 0; i < w->top; i++) {
         struct proc *q = &w->procs[i];
-        if (!q->used || q == p || q->kind == PROC_LOG || q->kind == PROC_CHANNEL)
+        if (!q->used || q == p || proc_is_role(q))
             continue;
         proc_signal(w, q, p->sig);
         if (p->sig != SIGKILL)
@@ -213,6 +219,7 @@ static void prepare_start(struct world *w, struct proc *p) {
 static void prepare_deed(struct world *w, struct proc *p) {
     static struct prepare_answer a;
     a = (struct prepare_answer){
+        .net = { .active = dice_hits(&w->dice, 500) },
         .result = { .nwords = 2, .words = "/unit/engine\0-H", .socket = "/run/docker.sock" }
     };
     size_t n = sizeof a;
@@ -256,9 +263,13 @@ static enum proc_kind kind_of(const struct world *w, const char *title) {
     static const struct {
         const char *title;
         enum proc_kind kind;
-    } known[] = { { "log", PROC_LOG },     { "channel", PROC_CHANNEL },
-                  { "drain", PROC_DRAIN }, { "prepare", PROC_PREPARE },
-                  { "who", PROC_WHO },     { "stop containers", PROC_STOPPER } };
+    } known[] = { { "log", PROC_LOG },
+                  { "channel", PROC_CHANNEL },
+                  { "net", PROC_NET },
+                  { "drain", PROC_DRAIN },
+                  { "prepare", PROC_PREPARE },
+                  { "who", PROC_WHO },
+                  { "stop containers", PROC_STOPPER } };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(title, known[i].title) == 0)
             return known[i].kind;
@@ -274,7 +285,7 @@ pid_t actor_fork(struct world *w, const struct fork_req *r, struct err *e) {
         world_trace(w, "fork for %s fails", r->title);
         return err_sys(e, dice_hits(&w->dice, 500) ? EAGAIN : ENOMEM, "fork for %s", r->title);
     }
-    if ((kind == PROC_LOG || kind == PROC_CHANNEL) && proc_role(w, kind))
+    if ((kind == PROC_LOG || kind == PROC_CHANNEL || kind == PROC_NET) && proc_role(w, kind))
         world_fail(w, "a second role %s is started", r->title);
     int unit = kind == PROC_PROBE ? world_unit(w, r->title + strlen("probe ")) : -1;
     struct proc *p = proc_new(w, kind, unit);
@@ -286,6 +297,8 @@ pid_t actor_fork(struct world *w, const struct fork_req *r, struct err *e) {
         role_start_life(w, p, ((const struct log_role *)r->arg)->sock);
     else if (kind == PROC_CHANNEL)
         role_start_life(w, p, ((const struct channel_role *)r->arg)->sock);
+    else if (kind == PROC_NET)
+        role_start_life(w, p, ((const struct net_role *)r->arg)->sock);
     else if (kind == PROC_PREPARE)
         prepare_start(w, p);
     else if (kind == PROC_STOPPER)

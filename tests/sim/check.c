@@ -492,7 +492,7 @@ static void check_grace(struct world *w, instant until) {
     bool by_fork = w->killer_failed || (w->box->killer.pid && grace_is_over(w));
     for (int i = 0; i < w->top; i++) {
         const struct proc *p = &w->procs[i];
-        bool role = p->kind == PROC_LOG || p->kind == PROC_CHANNEL || p->kind == PROC_DRAIN ||
+        bool role = proc_is_role(p) || p->kind == PROC_DRAIN ||
                     p->kind == PROC_PROBE;            /* these end with what they work for */
         bool other = by_fork && p->kind != PROC_UNIT; /* is being found in /proc */
         if (p->used && !p->zombie && !p->killed && !role && !other)
@@ -566,6 +566,7 @@ static bool timer_has_reason(const struct world *w, const struct timer *t) {
            (t == &b->prepare_deadline && b->prepare.pid) ||
            (t == &b->log.restart && !b->log.child.pid) ||
            (t == &b->channel.restart && !b->channel.child.pid) ||
+           (t == &b->net.restart && !b->net.child.pid) ||
            (t == &b->children.later && b->children.sweep.owed);
 }
 
@@ -593,6 +594,7 @@ void check_sleep(struct world *w, instant until) {
     check_picture(w);
     check_role(w, &b->log, b->nunits > (b->main >= 0 ? 1U : 0U));
     check_role(w, &b->channel, b->listen_fd >= 0);
+    check_role(w, &b->net, b->net_box.active);
     check_timers(w);
 }
 
@@ -610,7 +612,7 @@ bool check_end(struct world *w) {
     for (int i = 0; i < w->top && !excused; i++) {
         const struct proc *p = &w->procs[i];
         /* Killed at the very end, which a leap of the clock may bring at once. */
-        bool late = p->kind == PROC_LOG || p->kind == PROC_CHANNEL || w->leapt.ns > 0;
+        bool late = proc_is_role(p) || w->leapt.ns > 0;
         if (p->used && !(late && (p->killed || p->zombie)) && p->kind != PROC_DRAIN)
             world_fail(w, "%d (kind %d, unit %d) is left behind", p->pid, p->kind, p->unit);
     }

@@ -25,6 +25,10 @@ struct proc *proc_find(struct world *w, pid_t pid) {
     return NULL;
 }
 
+bool proc_is_role(const struct proc *p) {
+    return p->kind == PROC_LOG || p->kind == PROC_CHANNEL || p->kind == PROC_NET;
+}
+
 struct proc *proc_role(struct world *w, enum proc_kind kind) {
     for (int i = 0; i < w->top; i++) {
         struct proc *p = &w->procs[i];

@@ -311,7 +311,7 @@ static void random_stimuli(struct world *w, const struct maker *m) {
         enum stimulus_kind kind = (enum stimulus_kind)dice_below(d, 4);
         int what = kind == STIM_SIGNAL      ? signals[dice_below(d, 10)]
                    : kind == STIM_KILL_UNIT ? dice_below(d, m->n + 1)
-                                            : dice_below(d, 2);
+                                            : dice_below(d, 3);
         world_stimulate(w, dice_span(d, (span){ horizon.ns * 5 / 4 + 1000000 }), kind, what);
     }
 }

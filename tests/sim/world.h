@@ -83,6 +83,7 @@ enum proc_kind {
     PROC_PROBE,
     PROC_LOG,
     PROC_CHANNEL,
+    PROC_NET,
     PROC_DRAIN,
     PROC_PREPARE,
     PROC_WHO,     /* says whom the shutdown waits for */
@@ -222,6 +223,7 @@ struct proc *world_leader(struct world *w, int unit);    /* alive, or NULL */
 struct proc *proc_find(struct world *w, pid_t pid);
 struct proc *proc_new(struct world *w, enum proc_kind kind, int unit); /* child of the box */
 struct proc *proc_role(struct world *w, enum proc_kind kind);          /* alive, or NULL */
+bool proc_is_role(const struct proc *p);
 bool group_has(const struct world *w, pid_t group);
 void proc_end(struct world *w, struct proc *p, struct exit_info how);
 void proc_signal(struct world *w, struct proc *p, int sig);

@@ -1,0 +1,28 @@
+/* PURE: what the engine should know of the network. */
+#include <stdio.h>
+#include <string.h>
+
+#include "net/prepare.h"
+
+void net_advise(struct net_advice *out, const struct net_facts *f, const struct net_conf *c,
+                const struct net_box *box) {
+    memset(out, 0, sizeof *out);
+    net_claims(&out->taken, f, c, box);
+    out->can_narrow = net_can_narrow(f, c);
+    const struct rtnl_link *uplink = net_uplink(&f->table);
+    out->mtu = uplink ? uplink->mtu : 0;
+    if (box->active) {
+        out->dns[0] = box->vip;
+        out->dns[1] = box->vip6;
+    }
+    const struct claim *clash = subnets_clash_with_defaults(&out->taken);
+    if (clash) {
+        out->move = true;
+        (void)snprintf(out->why, sizeof out->why, "%s", clash->who);
+        subnets_choose(&out->to, &out->taken);
+    }
+    if (box->active && !box->on_lo) {
+        out->move = true;
+        out->to.bip = net_bridge(&out->taken, c); /* whose address the box has taken */
+    }
+}

@@ -1,0 +1,89 @@
+#include "net/prepare.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "net/repair.h"
+#include "net/survey.h"
+
+#define UNIT "net"
+
+static void tell(const struct findings *f) {
+    for (size_t i = 0; i < f->n; i++)
+        log_line(f->v[i].level, UNIT, "%s", f->v[i].text);
+}
+
+static void tell_box(const struct net_box *box, const struct net_plan *plan) {
+    char vip[IP_TEXT], to[IP_TEXT];
+    struct text list = { 0 };
+    char names[MAX_UPSTREAMS * IP_TEXT];
+    list = TEXT(names);
+    for (size_t i = 0; i < plan->nupstreams; i++)
+        text_add(&list, "%s%s", i ? ", " : "", ip_text(&plan->upstreams[i].ip, to));
+    log_info(UNIT, "DNS: %s %s %s", ip_text(&box->vip, vip),
+             plan->dnat ? "is redirected by the kernel to" : "answers by asking", names);
+}
+
+static void close_all(int sockets[NET_NSOCKETS]) {
+    for (int i = 0; i < NET_NSOCKETS; i++)
+        fd_close(&sockets[i]);
+}
+
+/* Decide, listen and repair once. -EPERM: with these rights it cannot be done. */
+static int attempt(const struct net_facts *f, const struct net_conf *conf, struct net_box *box,
+                   int sockets[NET_NSOCKETS], struct net_plan *plan) {
+    struct repair r = { 0 };
+    struct findings told = { .n = 0 };
+    struct err e = { 0 };
+    net_choose(box, f, conf, &told);
+    box->accept_local_was =
+        plan->uplink_name[0] ? net_sysctl(plan->uplink_name, "accept_local") : -1;
+    box->rp_filter_was = plan->uplink_name[0] ? net_sysctl(plan->uplink_name, "rp_filter") : -1;
+    int rc = box->active ? net_listen(box, sockets, &e) : 0;
+    if (rc < 0) {
+        log_warn(UNIT, "%s; names are left to resolv.conf as it is", e.text);
+        box->active = false;
+    }
+    net_plan(plan, f, conf, box);
+    tell(&told);
+    tell(&plan->findings);
+    if (!box->active)
+        return 0;
+    rc = repair_apply(&r, plan, f, box);
+    if (rc != -EPERM)
+        tell_box(box, plan);
+    return rc;
+}
+
+static void settle(struct net_facts *f, const struct net_conf *conf, struct net_box *box,
+                   int sockets[NET_NSOCKETS], struct net_plan *plan) {
+    const struct rtnl_link *uplink = net_uplink(&f->table);
+    (void)snprintf(plan->uplink_name, sizeof plan->uplink_name, "%s", uplink ? uplink->name : "");
+    if (attempt(f, conf, box, sockets, plan) != -EPERM)
+        return;
+    /* root of a user namespace that does not own the network: a fact that only shows now. */
+    close_all(sockets);
+    f->admin = false;
+    (void)attempt(f, conf, box, sockets, plan);
+}
+
+int net_prepare(const struct net_conf *conf, struct net_box *box, int sockets[NET_NSOCKETS],
+                struct net_advice *advice, struct err *e) {
+    for (int i = 0; i < NET_NSOCKETS; i++)
+        sockets[i] = -1;
+    memset(box, 0, sizeof *box);
+    memset(advice, 0, sizeof *advice);
+    AUTO_FREE struct net_facts *f = malloc(sizeof *f);
+    AUTO_FREE struct net_plan *plan = calloc(1, sizeof *plan);
+    if (!f || !plan)
+        return err_set(e, ENOMEM, "out of memory for the network's tables");
+    int rc = net_survey(f, e);
+    if (rc < 0)
+        return rc;
+    settle(f, conf, box, sockets, plan);
+    net_advise(advice, f, conf, box);
+    return 0;
+}

@@ -1,0 +1,257 @@
+#include "net/role.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "loop/loop.h"
+#include "net/forwarder.h"
+#include "net/repair.h"
+#include "net/survey.h"
+#include "svc/wire.h"
+
+#define UNIT "net"
+
+enum {
+    SETTLE_MS = 5,    /* changes come in bursts: so long one is waited for */
+    SETTLE_REST = 20, /* a settlement is followed by a pause of so many times what it took */
+    SETTLE_MAX_MS = 50,
+};
+
+struct net {
+    const struct net_role *role;
+    struct sys sys;
+    struct loop loop;
+    struct source control, routes, rules, files;
+    struct timer settle;
+    instant rested; /* no settlement before that */
+    int file_watch; /* of resolv.conf itself; -1 */
+    struct forwarder *forwarder;
+    struct net_facts facts;
+    struct net_plan plan;
+    struct findings told; /* the last plan's */
+    struct repair repair;
+    bool aimed, has_listeners; /* what the forwarder has been given */
+    struct upstream upstreams[MAX_UPSTREAMS];
+    size_t nupstreams;
+};
+
+/* --- hearing of changes ---------------------------------------------------------------------- */
+
+static void changed(struct net *n) {
+    span wait = span_ms(SETTLE_MS);
+    if (timer_armed(&n->settle))
+        return;
+    if (instant_before(instant_add(n->loop.now, wait), n->rested))
+        wait = instant_since(n->rested, n->loop.now);
+    timer_arm(&n->loop, &n->settle, wait);
+}
+
+static void routes_ready(struct source *s, uint32_t got) {
+    (void)got;
+    if (nl_drain(s->fd) != 0)
+        changed(CONTAINER_OF(s, struct net, routes));
+}
+
+static void rules_ready(struct source *s, uint32_t got) {
+    (void)got;
+    if (nl_drain(s->fd) != 0)
+        changed(CONTAINER_OF(s, struct net, rules));
+}
+
+/* A file that is written in place is watched itself: it may be a mount, whose directory does not
+ * tell. One that is replaced shows in its directory. */
+static void watch_file(struct net *n) {
+    if (n->files.fd >= 0)
+        n->file_watch = inotify_add_watch(n->files.fd, RESOLV_CONF,
+                                          IN_CLOSE_WRITE | IN_DELETE_SELF | IN_MOVE_SELF);
+}
+
+static void watch_directories(struct net *n) {
+    static const uint32_t mask = IN_MOVED_TO | IN_CREATE;
+    char target[PATH_MAX];
+    (void)inotify_add_watch(n->files.fd, "/etc", mask);
+    if (!realpath(RESOLV_CONF, target))
+        return;
+    char *slash = strrchr(target, '/');
+    if (slash && slash != target) {
+        *slash = '\0';
+        (void)inotify_add_watch(n->files.fd, target, mask);
+    }
+}
+
+static void files_ready(struct source *s, uint32_t got) {
+    (void)got;
+    struct net *n = CONTAINER_OF(s, struct net, files);
+    _Alignas(struct inotify_event) char buf[4096];
+    bool ours = false;
+    for (ssize_t len; (len = read(s->fd, buf, sizeof buf)) > 0;)
+        for (char *p = buf; p < buf + len;) {
+            const struct inotify_event *ev = (const void *)p;
+            ours |= ev->wd == n->file_watch || (ev->mask & IN_Q_OVERFLOW) ||
+                    (ev->len && strstr(ev->name, "resolv.conf"));
+            p += sizeof *ev + ev->len;
+        }
+    if (ours)
+        changed(n);
+}
+
+/* --- survey, plan, repair ------------------------------------------------------------------- */
+
+static bool told_before(const struct findings *old, const char *text) {
+    for (size_t i = 0; i < old->n; i++)
+        if (strcmp(old->v[i].text, text) == 0)
+            return true;
+    return false;
+}
+
+static void tell_news(struct net *n) {
+    for (size_t i = 0; i < n->plan.findings.n; i++) {
+        const struct net_finding *f = &n->plan.findings.v[i];
+        if (!told_before(&n->told, f->text))
+            log_line(f->level, UNIT, "%s", f->text);
+    }
+    n->told = n->plan.findings;
+}
+
+static bool same_upstreams(const struct net *n) {
+    bool same = n->aimed && n->nupstreams == n->plan.nupstreams;
+    for (size_t i = 0; same && i < n->nupstreams; i++)
+        same = ip_equal(&n->upstreams[i].ip, &n->plan.upstreams[i].ip) &&
+               n->upstreams[i].link == n->plan.upstreams[i].link;
+    return same;
+}
+
+static void aim(struct net *n) {
+    char text[IP_TEXT], names[MAX_UPSTREAMS * IP_TEXT] = "";
+    struct text list = TEXT(names);
+    if (same_upstreams(n))
+        return;
+    for (size_t i = 0; i < n->plan.nupstreams; i++)
+        text_add(&list, "%s%s", i ? ", " : "", ip_text(&n->plan.upstreams[i].ip, text));
+    if (n->aimed)
+        log_info(UNIT, "DNS: now asking %s", names[0] ? names : "nobody");
+    n->nupstreams = n->plan.nupstreams;
+    memcpy(n->upstreams, n->plan.upstreams, sizeof n->upstreams);
+    n->aimed = true;
+    forwarder_aim(n->forwarder, n->upstreams, n->nupstreams);
+}
+
+/* The uplink is the link whose incoming queries are dropped. */
+static void listen_on(struct net *n) {
+    const int *s = n->role->sockets;
+    (void)forwarder_listen(n->forwarder, s[NET_UDP4], s[NET_TCP4], n->plan.uplink);
+    if (s[NET_UDP6] >= 0)
+        (void)forwarder_listen(n->forwarder, s[NET_UDP6], s[NET_TCP6], n->plan.uplink);
+}
+
+static void settle(struct net *n) {
+    struct err e = { 0 };
+    int uplink = n->plan.uplink;
+    watch_file(n);
+    if (net_survey(&n->facts, &e) < 0) {
+        log_warn(UNIT, "%s; what the network is like now is not known", e.text);
+        return;
+    }
+    net_plan(&n->plan, &n->facts, n->role->conf, n->role->box);
+    aim(n);
+    if (uplink != n->plan.uplink || !n->has_listeners)
+        listen_on(n);
+    n->has_listeners = true;
+    tell_news(n);
+    (void)repair_apply(&n->repair, &n->plan, &n->facts, n->role->box);
+}
+
+static void settle_due(struct timer *t) {
+    struct net *n = CONTAINER_OF(t, struct net, settle);
+    instant began = instant_now();
+    settle(n);
+    instant ended = instant_now();
+    span rest = { instant_since(ended, began).ns * SETTLE_REST };
+    if (rest.ns > span_ms(SETTLE_MAX_MS).ns)
+        rest = span_ms(SETTLE_MAX_MS);
+    n->rested = instant_add(ended, rest);
+}
+
+/* --- start and end -------------------------------------------------------------------------- */
+
+static void control_ready(struct source *s, uint32_t got) {
+    (void)got;
+    struct net *n = CONTAINER_OF(s, struct net, control);
+    union wire_any m;
+    int rc;
+    while ((rc = wire_recv(s->fd, &m)) > 0)
+        if (m.head.kind == WIRE_QUIT) {
+            if (net_survey(&n->facts, NULL) == 0)
+                repair_undo(&n->facts, n->role->box);
+            _exit(0);
+        }
+    if (rc < 0)
+        _exit(1); /* PID 1 is gone, or does not make sense */
+}
+
+/* What is left: change the network, tie sockets to links, and root's own files. */
+static void drop_rights(void) {
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    const uint32_t keep = 1U << CAP_NET_ADMIN | 1U << CAP_NET_RAW | 1U << CAP_NET_BIND_SERVICE |
+                          1U << CAP_DAC_OVERRIDE | 1U << CAP_CHOWN;
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (syscall(SYS_capget, &head, data) < 0)
+        return;
+    data[0].effective &= keep;
+    data[0].permitted &= keep;
+    data[0].inheritable = data[1].inheritable = 0;
+    data[1].effective = data[1].permitted = 0;
+    (void)syscall(SYS_capset, &head, data);
+}
+
+static int watch(struct net *n, struct source *s, int fd,
+                 void (*ready)(struct source *, uint32_t)) {
+    *s = (struct source){ .fd = fd, .want = EPOLLIN, .ready = ready };
+    return fd < 0 ? fd : loop_watch(&n->loop, s);
+}
+
+static int start(struct net *n) {
+    sys_linux_init(&n->sys);
+    int rc = loop_init(&n->loop, &n->sys);
+    if (rc < 0)
+        return rc;
+    n->settle.fire = settle_due;
+    n->forwarder = forwarder_new(&n->loop);
+    if (!n->forwarder)
+        return -ENOMEM;
+    rc = watch(n, &n->control, n->role->sock, control_ready);
+    if (rc == 0)
+        rc = watch(n, &n->routes, rtnl_listen(), routes_ready);
+    if (n->role->box->nft && watch(n, &n->rules, nft_listen(), rules_ready) < 0)
+        log_warn(UNIT,
+                 "nobody tells when nf_tables rules change: they are looked at when routes do");
+    if (watch(n, &n->files, inotify_init1(IN_NONBLOCK | IN_CLOEXEC), files_ready) == 0)
+        watch_directories(n);
+    return rc;
+}
+
+int net_role_run(void *role) {
+    struct net *n = calloc(1, sizeof *n);
+    if (!n)
+        return 1;
+    n->role = role;
+    drop_rights();
+    int rc = start(n);
+    if (rc < 0) {
+        log_error(UNIT, "role net cannot start: %s", strerror(-rc));
+        return 1;
+    }
+    settle(n);
+    while (loop_turn(&n->loop) >= 0)
+        ;
+    return 1;
+}
