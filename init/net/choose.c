@@ -95,6 +95,15 @@ static bool is_wanted(const struct net_facts *f, const struct net_conf *c, struc
     return false;
 }
 
+static void remember_first(struct net_box *box, const struct net_facts *f,
+                           const struct net_conf *c) {
+    const struct ip *servers = c->nupstream ? c->upstream : f->resolv.servers;
+    size_t n = c->nupstream ? c->nupstream : f->resolv.n;
+    for (size_t i = 0; i < n && box->nfirst < NET_MAX_FIRST; i++)
+        if (!ip_is_loopback(&servers[i]))
+            box->first[box->nfirst++] = servers[i];
+}
+
 static void tell_limits(const struct net_box *box, const struct net_facts *f,
                         struct findings *told) {
     if (box->on_lo && !box->nft)
@@ -129,6 +138,7 @@ void net_choose(struct net_box *box, const struct net_facts *f, const struct net
         findings_add(told, LOG_ERROR,
                      "no address is free for a resolver: name one by [dns] "
                      "address");
+    remember_first(box, f, c);
     tell_limits(box, f, told);
 }
 

@@ -35,16 +35,27 @@ static int way_to(const struct planning *p, const struct ip *server) {
     return link ? link : p->out->uplink;
 }
 
+static void add_upstream(struct planning *p, const struct ip *server) {
+    struct net_plan *o = p->out;
+    bool known = ip_equal(server, &p->box->vip) || ip_equal(server, &p->box->vip6);
+    for (size_t i = 0; i < o->nupstreams; i++)
+        known |= ip_equal(&o->upstreams[i].ip, server);
+    if (!known && o->nupstreams < MAX_UPSTREAMS)
+        o->upstreams[o->nupstreams++] =
+            (struct upstream){ .ip = *server, .port = 53, .link = way_to(p, server) };
+}
+
 static void plan_upstreams(struct planning *p) {
     const struct net_conf *c = p->c;
     const struct ip *servers = c->nupstream ? c->upstream : p->f->resolv.servers;
     size_t n = c->nupstream ? c->nupstream : p->f->resolv.n;
+    bool loops = false;
     for (size_t i = 0; i < n; i++) {
-        if (ip_equal(&servers[i], &p->box->vip) || ip_equal(&servers[i], &p->box->vip6))
-            continue;
-        p->out->upstreams[p->out->nupstreams++] =
-            (struct upstream){ .ip = servers[i], .port = 53, .link = way_to(p, &servers[i]) };
+        add_upstream(p, &servers[i]);
+        loops |= ip_is_loopback(&servers[i]);
     }
+    for (size_t i = 0; loops && i < p->box->nfirst; i++)
+        add_upstream(p, &p->box->first[i]);
     if (!c->nupstream && p->f->resolv.more)
         findings_add(&p->out->findings, LOG_WARN,
                      "resolv.conf: only the first %d resolvers are "

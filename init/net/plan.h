@@ -60,6 +60,8 @@ struct net_facts {
     int rp_filter;        /* in force on it: the larger of its own and that of all; -1 */
 };
 
+enum { NET_MAX_FIRST = 4 };
+
 /* Decided once. Fixed size, no pointers: it crosses a socket to PID 1, and is handed to each
  * role net. */
 struct net_box {
@@ -70,6 +72,10 @@ struct net_box {
     struct ip vip, vip6;  /* vip6: none without an engine that has IPv6 */
     uint16_t port, port6; /* where the forwarder listens: 0 until it does */
     struct prefix bridge; /* docker0's, where its user has set it; none */
+    /* The resolvers of the start that are not on loopback. An outer engine that puts its own
+     * resolver on loopback later (a network is attached) has that one ask us: these are behind. */
+    struct ip first[NET_MAX_FIRST];
+    size_t nfirst;
     int accept_local_was; /* to be put back; -1: not changed */
     int rp_filter_was;
 };

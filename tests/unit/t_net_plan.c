@@ -313,6 +313,24 @@ static void plans_upstreams(void) {
        "IPv6; too many and wrong ones are told");
 }
 
+static void remembers_the_first(void) {
+    world("172.17.0.5/16", "172.17.0.1", "192.168.1.1");
+    choose();
+    facts.resolv.n = 0;
+    server_add("127.0.0.11"); /* a network was attached */
+    net_plan(&plan, &facts, &conf, &box);
+    OK(plan.nupstreams == 2 && is(&plan.upstreams[0].ip, "127.0.0.11") &&
+           is(&plan.upstreams[1].ip, "192.168.1.1") && plan.upstreams[1].link == ETH0,
+       "behind a resolver on loopback that came later are those of the start");
+    server_add("192.168.1.1");
+    net_plan(&plan, &facts, &conf, &box);
+    OK(plan.nupstreams == 2, "each once");
+    facts.resolv.n = 0;
+    server_add("10.9.9.9");
+    net_plan(&plan, &facts, &conf, &box);
+    OK(plan.nupstreams == 1, "but not behind any other");
+}
+
 static const struct collision {
     const char *name, *server, *bridge;
     bool narrow, accept, gateway, resolver;
@@ -533,6 +551,7 @@ int main(void) {
     plans_the_usual();
     plans_dnat();
     plans_upstreams();
+    remembers_the_first();
     plans_collisions();
     plans_what_docker_will_do();
     plans_within_its_rights();
