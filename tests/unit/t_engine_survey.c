@@ -274,8 +274,7 @@ static int entries(const char *path) {
 static void asks_the_kernel(void) {
     int code;
     char root[160];
-    OK(nft_probe() != NFT_UNKNOWN, "nf_tables: the kernel says %d",
-       (int)nft_probe());
+    OK(nft_probe() != NFT_UNKNOWN, "nf_tables: the kernel says %d", (int)nft_probe());
     int before = entries(dir);
     enum engine_overlay o = kernel_overlay(dir, geteuid() != 0, &code);
     OK((o == OVERLAY_FAILS) == (code != 0), "overlay: %d (%s)", (int)o, strerror(code));
