@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "sys/file.h"
 #include "engine/flags.h"
 #include "engine/kernel.h"
 #include "engine/prepare.h"
@@ -21,6 +20,7 @@
 #include "engine/stale.h"
 #include "engine/survey.h"
 #include "netlink/nft.h"
+#include "sys/file.h"
 #include "tests/unit/tap.h"
 
 static const char docker_v2[] =
@@ -274,8 +274,7 @@ static int entries(const char *path) {
 static void asks_the_kernel(void) {
     int code;
     char root[160];
-    OK(nft_probe() != NFT_UNKNOWN, "nf_tables: the kernel says %d",
-       (int)nft_probe());
+    OK(nft_probe() != NFT_UNKNOWN, "nf_tables: the kernel says %d", (int)nft_probe());
     int before = entries(dir);
     enum engine_overlay o = kernel_overlay(dir, geteuid() != 0, &code);
     OK((o == OVERLAY_FAILS) == (code != 0), "overlay: %d (%s)", (int)o, strerror(code));

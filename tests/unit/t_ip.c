@@ -1,8 +1,5 @@
 /* Addresses and prefixes: what is one, what contains what, and sockaddrs there and back. */
-#include <arpa/inet.h>
-#include <net/if.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/ip.h"
