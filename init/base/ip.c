@@ -74,9 +74,11 @@ bool prefix_parse(const char *text, struct prefix *out) {
     return true;
 }
 
+static const char *none_text(char *buf) { return memcpy(buf, "none", sizeof "none"); }
+
 const char *ip_text(const struct ip *ip, char buf[IP_TEXT]) {
     if (ip_bits(ip) == 0 || !inet_ntop(ip->family, ip->b, buf, IP_TEXT))
-        return strcpy(buf, "none");
+        return none_text(buf);
     size_t n = strlen(buf);
     if (ip->zone)
         (void)snprintf(buf + n, IP_TEXT - n, "%%%u", (unsigned)ip->zone);
@@ -86,7 +88,7 @@ const char *ip_text(const struct ip *ip, char buf[IP_TEXT]) {
 const char *prefix_text(const struct prefix *p, char buf[PREFIX_TEXT]) {
     char ip[IP_TEXT];
     if (ip_bits(&p->ip) == 0)
-        return strcpy(buf, "none");
+        return none_text(buf);
     (void)snprintf(buf, PREFIX_TEXT, "%s/%u", ip_text(&p->ip, ip), (unsigned)p->len);
     return buf;
 }

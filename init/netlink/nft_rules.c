@@ -17,7 +17,6 @@
 enum { DNS_PORT = 53, DPORT_OFFSET = 2, DADDR_OFFSET_V4 = 16, DADDR_OFFSET_V6 = 24 };
 
 static const uint8_t protocols[] = { IPPROTO_UDP, IPPROTO_TCP };
-enum { PROTOCOLS = sizeof protocols / sizeof protocols[0] };
 
 /* One table while it is built. */
 struct build {
@@ -193,7 +192,7 @@ static void rule_end(struct build *b, size_t at) {
 }
 
 static void redirect_rules(struct build *b, const char *chain_name, bool skip_uplink) {
-    for (size_t i = 0; i < PROTOCOLS; i++) {
+    for (size_t i = 0; i < sizeof protocols; i++) {
         size_t at = rule(b, chain_name);
         if (skip_uplink)
             not_from_uplink(b);
@@ -206,7 +205,7 @@ static void redirect_rules(struct build *b, const char *chain_name, bool skip_up
 }
 
 static void masquerade_rules(struct build *b) {
-    for (size_t i = 0; i < PROTOCOLS; i++) {
+    for (size_t i = 0; i < sizeof protocols; i++) {
         size_t at = rule(b, "post");
         is_redirected_by_us(b->o);
         is_sent_to(b, &b->dnat->to, protocols[i], b->dnat->port);
@@ -247,7 +246,7 @@ void nft_build(struct nl_out *o, const struct nft_rules *r, unsigned families) {
 size_t nft_rule_count(const struct nft_dnat *d) {
     if (ip_bits(&d->from) == 0)
         return 0;
-    return PROTOCOLS * (d->masquerade ? 3 : 2);
+    return sizeof protocols * (d->masquerade ? 3U : 2U);
 }
 
 /* Reading */

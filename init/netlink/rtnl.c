@@ -158,20 +158,19 @@ static void put_gateway(struct nl_out *o, const struct rtnl_route *r) {
 }
 
 static int change_route(uint16_t type, uint16_t flags, const struct rtnl_route *r,
-                        uint8_t route_type, uint8_t protocol) {
+                        const struct rtmsg *kind) {
     _Alignas(struct nlmsghdr) uint8_t buf[REQUEST_BYTES];
     struct nl_out o = NL_OUT(buf);
     if (ip_bits(&r->to.ip) == 0)
         return -EAFNOSUPPORT;
     /* The kernel refuses bits behind the length. */
     struct prefix to = prefix_of(&r->to.ip, r->to.len);
-    struct rtmsg body = { .rtm_family = to.ip.family,
-                          .rtm_dst_len = to.len,
-                          .rtm_table = RT_TABLE_MAIN,
-                          .rtm_protocol = protocol,
-                          .rtm_scope = r->scope,
-                          .rtm_type = route_type,
-                          .rtm_flags = r->onlink ? RTNH_F_ONLINK : 0 };
+    struct rtmsg body = *kind;
+    body.rtm_family = to.ip.family;
+    body.rtm_dst_len = to.len;
+    body.rtm_table = RT_TABLE_MAIN;
+    body.rtm_scope = r->scope;
+    body.rtm_flags = r->onlink ? RTNH_F_ONLINK : 0;
     nl_begin(&o, type, (uint16_t)(flags | NLM_F_ACK), &body, sizeof body);
     if (to.len)
         nl_put(&o, RTA_DST, to.ip.b, ip_bits(&to.ip) / 8);
@@ -187,13 +186,15 @@ static int change_route(uint16_t type, uint16_t flags, const struct rtnl_route *
 }
 
 int rtnl_route_add(const struct rtnl_route *r) {
-    return change_route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, r,
-                        r->type ? r->type : RTN_UNICAST, r->protocol ? r->protocol : RTPROT_BOOT);
+    struct rtmsg kind = { .rtm_type = r->type ? r->type : RTN_UNICAST,
+                          .rtm_protocol = r->protocol ? r->protocol : RTPROT_BOOT };
+    return change_route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, r, &kind);
 }
 
 /* What is 0 here matches any type, and any protocol. */
 int rtnl_route_del(const struct rtnl_route *r) {
-    return change_route(RTM_DELROUTE, 0, r, r->type, r->protocol);
+    struct rtmsg kind = { .rtm_type = r->type, .rtm_protocol = r->protocol };
+    return change_route(RTM_DELROUTE, 0, r, &kind);
 }
 
 int rtnl_link_up(int link) {

@@ -1,8 +1,5 @@
 /* Addresses and prefixes: what is one, what contains what, and sockaddrs there and back. */
-#include <arpa/inet.h>
-#include <net/if.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/ip.h"
@@ -49,7 +46,7 @@ static void addresses(void) {
         "1.2.3.-4",
         "1.2.3.4 ",
         " 1.2.3.4",
-        "1.2.3.4\n",
+        "1.2.3.4\t",
         "01.2.3.4",
         "1.2.3.4/8",
         "0x1.2.3.4",
