@@ -14,8 +14,10 @@
 #include "engine/subnets.h"
 
 enum {
-    ETHERNET_MTU = 1500,    /* what dockerd takes for granted */
-    NETWORK_OPTS_MAJOR = 24 /* default-network-opts came with 24.0; an unknown key is fatal */
+    ETHERNET_MTU = 1500, /* what dockerd takes for granted */
+    /* default-network-opts came with 24.0. Before, the flag is fatal, and the key is either that
+     * or without effect. */
+    NETWORK_OPTS_MAJOR = 24
 };
 
 /* Where the user's setting is: "in /etc/docker/daemon.json", "as a flag". */

@@ -1,4 +1,4 @@
-/* version.h — which dockerd is it? Its keys and flags differ, and an unknown one is fatal. */
+/* version.h — which dockerd is it? Its keys and flags differ, and an unknown flag is fatal. */
 #ifndef ENGINE_VERSION_H
 #define ENGINE_VERSION_H
 

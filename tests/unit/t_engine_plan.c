@@ -147,7 +147,7 @@ static const struct row rows[] = {
     { "a command of the user", NULL, "/opt/dockerd --debug", "-l warn", NULL, "/opt/dockerd --debug -l warn", "", "", .socket = SOCK },
     { "behind a wrapper", no_rights, "nice -n 5 dockerd", NULL, NULL, "nice -n 5 dockerd" NATF, "", "NAT is not possible", .socket = SOCK, .mode = ENGINE_JSON_OFF },
     { "not dockerd, merge", no_rights, "sh -c start", NULL, NULL, "sh -c start", NAT, "NAT is not possible", .socket = SOCK },
-    { "not dockerd, no file", no_rights, "sh -c start", "--x", NULL, "sh -c start --x", "", "--iptables=false cannot be set", .socket = SOCK, .mode = ENGINE_JSON_OFF },
+    { "not dockerd, no file", no_rights, "sh -c start", "--x", NULL, "sh -c start --x", "", "iptables=false cannot be set", .socket = SOCK, .mode = ENGINE_JSON_OFF },
     { "the script, building", NULL, "dockerd-entrypoint.sh", NULL, NULL, "dockerd-entrypoint.sh", "", "", .socket = SOCK },
     { "the script, building without TLS", no_certdir, "dockerd-entrypoint.sh", NULL, NULL, "dockerd-entrypoint.sh --tls=false", "", "plain TCP", .socket = SOCK },
     { "the script, building, and TCP", NULL, "dockerd-entrypoint.sh -H tcp://:1", NULL, NULL, "dockerd-entrypoint.sh -H tcp://:1", "", "", .socket = SOCK },
@@ -185,7 +185,7 @@ static const struct row rows[] = {
     { "data of the same driver", stored_vfs, NULL, NULL, NULL, SCRIPT, "storage-driver=\"vfs\"", "vfs", .socket = SOCK },
     { "a driver in our config", NULL, NULL, NULL, NULL, SCRIPT, "storage-driver=\"btrfs\"", "", .socket = SOCK, .driver = "btrfs" },
     { "a driver that needs quoting", NULL, NULL, NULL, NULL, SCRIPT, "storage-driver=\"a\\\"b\"", "", .socket = SOCK, .driver = "a\"b" },
-    { "a driver that is too long", NULL, NULL, NULL, NULL, SCRIPT, "", "is too long", .socket = SOCK, .driver = "123456789012345678901234567890123456789012345678901234567890" },
+    { "a driver that is too long", NULL, NULL, NULL, NULL, SCRIPT, "", "is too long", .socket = SOCK, .driver = "1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890" },
     { "the user's driver by letter", no_overlay, NULL, "-s zfs", NULL, SCRIPT " -s zfs", "", "", .socket = SOCK, .driver = "btrfs" },
     { "the user's driver by key", no_overlay, NULL, NULL, "{\"storage-driver\":\"zfs\"}", SCRIPT, "", "", .socket = SOCK },
     /* sockets */

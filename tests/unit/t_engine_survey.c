@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -13,12 +14,14 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/time.h"
 #include "engine/flags.h"
 #include "engine/kernel.h"
 #include "engine/prepare.h"
 #include "engine/procfs.h"
 #include "engine/stale.h"
 #include "engine/survey.h"
+#include "engine/version.h"
 #include "netlink/nft.h"
 #include "sys/file.h"
 #include "tests/unit/tap.h"
@@ -317,6 +320,67 @@ static void surveys(void) {
     OK(engine_present(path) && !engine_present("") && !engine_present(NULL), "dockerd on the PATH");
 }
 
+static void parses_versions(void) {
+    static const struct {
+        const char *text;
+        uint32_t major;
+    } texts[] = {
+        { "Docker version 20.10.24+dfsg1, build 5d6db84\n", 20 },
+        { "Docker version 28.0.1, build bbd0a17", 28 },
+        { "warning: x\nDocker version 24.0.0\n", 24 },
+        { "Docker version 1.13.1, build 092cba3", 1 },
+        { "Docker version dev, build x", 0 },
+        { "Docker version 0.0.0-20240101, build x", 0 },
+        { "Docker version 28", 0 },
+        { "Docker version 99999999.1", 0 },
+        { "Docker version ", 0 },
+        { "the Docker version 28.0.1", 0 },
+        { "podman version 5.0.0\n", 0 },
+        { "\n\n", 0 },
+        { "", 0 },
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        OK(version_parse(texts[i].text) == texts[i].major, "version %u: '%.20s'", texts[i].major,
+           texts[i].text);
+}
+
+static void asks_versions(void) {
+    static const struct {
+        const char *what, *script;
+        uint32_t major;
+    } engines[] = {
+        { "an engine", "[ \"$1\" = --version ] && echo Docker version 27.1.0, build x", 27 },
+        { "one that fails", "echo Docker; exit 1", 0 },
+        { "one on stderr", "echo Docker version 27.1.0 >&2", 0 },
+        { "one that talks without end", "while echo Docker version 27.1.0; do :; done", 27 },
+        { "one that leaves a child", "sleep 60 >/dev/null & echo Docker version 26.0.0", 26 },
+        { "one that hangs", "echo $$ >\"$0.pid\"; exec sleep 60", 0 },
+    };
+    char base[] = "/tmp/t_engine_version-XXXXXX", path[64], text[64];
+    if (!OK(mkdtemp(base), "a directory"))
+        return;
+    (void)snprintf(path, sizeof path, "%s/dockerd", base);
+    for (size_t i = 0; i < sizeof engines / sizeof *engines; i++) {
+        FILE *f = fopen(path, "w");
+        if (f) {
+            (void)fprintf(f, "#!/bin/sh\n%s\n", engines[i].script);
+            (void)fclose(f);
+        }
+        (void)chmod(path, 0755);
+        instant start = instant_now();
+        uint32_t major = engine_version(path);
+        OK(major == engines[i].major, "%s: version %u", engines[i].what, major);
+        OK(instant_before(instant_now(), instant_add(start, span_ms(20000))), "  and in time");
+    }
+    (void)unlink(path);
+    OK(engine_version(path) == 0, "no program: not known");
+    (void)strcat(path, ".pid");
+    file_peek(path, text, sizeof text);
+    OK(atoi(text) > 1 && kill(atoi(text), 0) < 0, "the one that hung is gone");
+    (void)unlink(path);
+    (void)rmdir(base);
+}
+
 int main(void) {
     (void)snprintf(dir, sizeof dir, "/tmp/t_engine_survey-XXXXXX");
     if (!mkdtemp(dir))
@@ -333,5 +397,7 @@ int main(void) {
     char cleanup[128];
     (void)snprintf(cleanup, sizeof cleanup, "rm -rf %s", dir);
     OK(system(cleanup) == 0, "cleaned up");
+    parses_versions();
+    asks_versions();
     return tap_end();
 }
