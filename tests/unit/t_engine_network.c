@@ -87,7 +87,7 @@ static void unknown(struct engine_facts *f) { f->dockerd_major = 0; }
 static void first(struct engine_facts *f) { f->dockerd_major = 24; }
 static void read_only(struct engine_facts *f) { f->json_writable = false; }
 static void all_read_only(struct engine_facts *f) { f->json_writable = f->run_writable = false; }
-static void no_nat(struct engine_facts *f) { f->nf_tables = NF_TABLES_DENIED; }
+static void no_nat(struct engine_facts *f) { f->nf_tables = NFT_DENIED; }
 
 /* --- what comes of it --- */
 
@@ -242,7 +242,7 @@ static int make_plan(const struct row *r, struct err *e) {
                               .cgroup = CGROUP_UNIFIED,
                               .cgroup_writable = true,
                               .cgroup_own_root = true,
-                              .nf_tables = NF_TABLES_USABLE,
+                              .nf_tables = NFT_USABLE,
                               .overlay = OVERLAY_WORKS,
                               .json_writable = true,
                               .run_writable = true,
