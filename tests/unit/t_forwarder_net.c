@@ -1,6 +1,6 @@
 /* What needs links: the uplink is refused, replies leave from where they were expected,
  * queries stay on their link. One process with sockets in two network namespaces, joined by
- * two pairs of veth: "up" is the uplink, "in" leads to those that we serve. */
+ * two pairs of veth: "outer" is the uplink, "inner" leads to those that we serve. */
 #include <net/if.h>
 #include <sched.h>
 
@@ -36,18 +36,19 @@ static const char *make_links(void) {
     char path[64];
     (void)snprintf(path, sizeof path, "/proc/%d/fd/%%d", getpid());
     char make[600];
-    (void)snprintf(make, sizeof make,
-                   "set -e; exec 2>/dev/null; for l in up in; do "
-                   "ip link add $l type veth peer name $l-peer; "
-                   "ip link set $l-peer netns %s; ip link set $l up; done; "
-                   "ip addr add 10.98.1.1/24 dev up; ip addr add 10.98.2.1/24 dev in; "
-                   "ip addr add 10.98.2.9/24 dev in; "
-                   "ip addr add fd98:1::1/64 dev up nodad; ip addr add fd98:2::1/64 dev in nodad",
-                   path);
+    (void)snprintf(
+        make, sizeof make,
+        "set -e; exec 2>/dev/null; for l in outer inner; do "
+        "ip link add $l type veth peer name $l-peer; "
+        "ip link set $l-peer netns %s; ip link set $l up; done; "
+        "ip addr add 10.98.1.1/24 dev outer; ip addr add 10.98.2.1/24 dev inner; "
+        "ip addr add 10.98.2.9/24 dev inner; "
+        "ip addr add fd98:1::1/64 dev outer nodad; ip addr add fd98:2::1/64 dev inner nodad",
+        path);
     if (!sh(make, theirs))
         return "no veth";
     (void)enter(theirs);
-    bool ready = sh("set -e; for i in 1 2; do l=up-peer; [ $i = 1 ] || l=in-peer; "
+    bool ready = sh("set -e; for i in 1 2; do l=outer-peer; [ $i = 1 ] || l=inner-peer; "
                     "ip link set $l up; ip addr add 10.98.$i.2/24 dev $l; "
                     "ip addr add fd98:$i::2/64 dev $l nodad; done",
                     0);
@@ -98,7 +99,7 @@ static void family(const char *any, const char *up, const char *in) {
     setup(any, "127.0.0.2", "", "");
     forwarder_free(fwd);
     fwd = forwarder_new(&loop);
-    OK(forwarder_listen(fwd, fwd_udp, fwd_tcp, (int)if_nametoindex("up")) == 0,
+    OK(forwarder_listen(fwd, fwd_udp, fwd_tcp, (int)if_nametoindex("outer")) == 0,
        "on %s, with an uplink", any);
     aim_at(1);
     OK(answers_udp(in), "UDP by the inner link, to %s", in);
@@ -114,10 +115,10 @@ static void by_the_wrong_link(void) {
     setup("0.0.0.0", "127.0.0.2", "", "");
     forwarder_free(fwd);
     fwd = forwarder_new(&loop);
-    (void)forwarder_listen(fwd, fwd_udp, fwd_tcp, (int)if_nametoindex("up"));
+    (void)forwarder_listen(fwd, fwd_udp, fwd_tcp, (int)if_nametoindex("outer"));
     aim_at(1);
     (void)enter(theirs);
-    bool routed = sh("ip route replace 10.98.2.9/32 via 10.98.1.1 dev up-peer", 0);
+    bool routed = sh("ip route replace 10.98.2.9/32 via 10.98.1.1 dev outer-peer", 0);
     (void)enter(ours);
     OK(routed && silent_udp("10.98.2.9") && !answers_tcp("10.98.2.9"),
        "the link counts, not the address");
@@ -145,13 +146,13 @@ static void tied_to_a_link(void) {
     ask_fd(c, 1, "tied.example", 0);
     OK(wait_reply(c) > 0 && rcode_of(reply) == 0 && v->nseen == 1, "a resolver by the uplink");
     OK(sh("ip addr add 10.98.1.2/32 dev lo && "
-          "echo 1 >/proc/sys/net/ipv4/conf/up/accept_local",
+          "echo 1 >/proc/sys/net/ipv4/conf/outer/accept_local",
           0),
        "its address appears here");
     ask_fd(c, 2, "tied.example", 0);
     settle();
     OK(received(c) == 0 && v->nseen == 1, "untied, it is not reached any more");
-    u.link = (int)if_nametoindex("up");
+    u.link = (int)if_nametoindex("outer");
     forwarder_aim(fwd, &u, 1);
     OK(wait_reply(c) > 0 && rcode_of(reply) == 0 && v->nseen == 2, "tied to the uplink, it is");
     u.link = 9999;
