@@ -141,6 +141,24 @@ bool dns_is_truncated(const uint8_t *msg) { return (msg[2] & FLAG_TC) != 0; }
 
 void dns_set_id(uint8_t *msg, uint16_t id) { (void)put16(msg, id); }
 
+bool dns_mark_case(uint8_t *msg, size_t len, uint64_t bits) {
+    enum { CASE_BIT = 0x20 };
+    size_t n = question_len(msg, len), last = 0;
+    bool changed = false;
+    for (size_t i = 0; n > 0 && i < n - FIXED_QUESTION; i++) {
+        uint8_t *c = &msg[DNS_HEADER + i];
+        if (lower(*c) < 'a' || lower(*c) > 'z')
+            continue;
+        last = DNS_HEADER + i;
+        changed = changed || (bits & 1);
+        *c ^= (bits & 1) ? CASE_BIT : 0;
+        bits = bits >> 1 | bits << 63;
+    }
+    if (last && !changed)
+        msg[last] ^= CASE_BIT;
+    return last > 0;
+}
+
 /* Header and question as they were, turned into an answer without records. */
 static size_t begin_reply(uint8_t *out, const uint8_t *query, size_t len) {
     size_t n = question_len(query, len);

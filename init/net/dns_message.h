@@ -51,6 +51,10 @@ enum dns_rcode dns_rcode_of(const uint8_t *msg);
 bool dns_is_truncated(const uint8_t *msg);
 void dns_set_id(uint8_t *msg, uint16_t id);
 
+/* Give the question's letters the case that `bits` say, another one than they have. False if it
+ * has no letters. */
+bool dns_mark_case(uint8_t *msg, size_t len, uint64_t bits);
+
 /* An answer without records: header and question of the query, with this rcode (and TC).
  * `out` holds DNS_REPLY_EMPTY bytes; returns the length. */
 size_t dns_reply_empty(uint8_t *out, const uint8_t *query, size_t len, enum dns_rcode rcode,

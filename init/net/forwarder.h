@@ -37,7 +37,8 @@ struct forwarder_counts {
 
 struct forwarder;
 
-/* NULL without memory. The loop is borrowed. */
+/* NULL without memory. The loop is borrowed. Up to two descriptors for each query in flight
+ * and two for each TCP client: raise RLIMIT_NOFILE; without, queries wait for one. */
 struct forwarder *forwarder_new(struct loop *l);
 void forwarder_free(struct forwarder *f); /* closes what it opened, not the listeners */
 
@@ -47,8 +48,9 @@ int forwarder_listen(struct forwarder *f, int udp, int tcp, int uplink);
 
 /* Ask these from now on, in this order; queries in flight are asked again there. `n` at most
  * MAX_UPSTREAMS. A loopback upstream (127.0.0.11) may itself be one that asks us, when an
- * outer engine has put it in front: a query from ourselves that equals one in flight to it is
- * sent to the upstreams behind it instead, which breaks the circle. */
+ * outer engine has put it in front: a query of ours that comes back is sent to the upstreams
+ * behind it instead, which breaks the circle. What comes back is known by the case of its
+ * letters, which is random where an upstream is on loopback; the client does not see that. */
 void forwarder_aim(struct forwarder *f, const struct upstream *u, size_t n);
 
 struct forwarder_counts forwarder_counts(const struct forwarder *f);

@@ -127,10 +127,16 @@ static void fail(struct forwarder *f, const struct asker *who, const uint8_t *qu
     asker_reply(f, who, out, dns_reply_empty(out, query, len, DNS_SERVFAIL, false));
 }
 
+/* The client reads its question in the case that it wrote. */
+static void unmark(const struct ask *a, uint8_t *msg) {
+    memcpy(msg + DNS_HEADER, a->question, a->q.question_len);
+}
+
 static void ask_fail(struct ask *a) {
     uint8_t out[DNS_REPLY_EMPTY];
     struct forwarder *f = a->f;
     struct asker who = a->who;
+    unmark(a, a->query);
     size_t n = dns_reply_empty(out, a->query, a->len, DNS_SERVFAIL, false);
     f->counts.failed++;
     ask_end(a);
@@ -171,6 +177,20 @@ static uint8_t behind_loopback(const struct forwarder *f, uint16_t asked) {
     return first;
 }
 
+/* A resolver on loopback may ask us what we have asked it. So that this can be told from others
+ * on this machine who happen to ask the same at the same time, the case of the letters is our
+ * mark: resolvers keep it, and it means nothing (RFC 4343). */
+static void ask_mark(struct ask *a) {
+    const struct forwarder *f = a->f;
+    uint64_t bits = 0;
+    memcpy(a->question, a->query + DNS_HEADER, a->q.question_len);
+    if (behind_loopback(f, UINT16_MAX) == 0)
+        return;
+    for (int i = 0; i < 4; i++)
+        bits = bits << 16 | forwarder_random(a->f);
+    (void)dns_mark_case(a->query, a->len, bits);
+}
+
 /* 0; or -1 without memory. */
 static int ask_keep(struct ask *a, const uint8_t *msg, size_t len) {
     a->query = len <= sizeof a->inside ? a->inside : malloc(len);
@@ -201,7 +221,7 @@ void ask_begin(struct forwarder *f, const struct asker *who, const struct dns_qu
                const uint8_t *msg, size_t len) {
     uint8_t first = 0;
     if (is_own_machine(who))
-        first = behind_loopback(f, tables_asked(&f->tables, q));
+        first = behind_loopback(f, tables_asked(&f->tables, q, msg));
     f->counts.looped += first > 0;
     if (first >= f->nupstreams) { /* or there are none at all */
         f->counts.failed++;
@@ -215,6 +235,7 @@ void ask_begin(struct forwarder *f, const struct asker *who, const struct dns_qu
         return;
     }
     a->q = *q;
+    ask_mark(a);
     a->first = first;
     a->looped = first > 0;
     a->deadline = instant_add(f->loop->now, span_ms(DNS_DEADLINE_MS));
@@ -250,6 +271,7 @@ void ask_answered(struct ask *a, struct try *t, uint8_t *msg, size_t len) {
         msg = cut;
     }
     dns_set_id(msg, a->q.id);
+    unmark(a, msg);
     f->counts.answers++;
     ask_end(a);
     asker_reply(f, &who, msg, len);

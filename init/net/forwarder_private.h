@@ -29,6 +29,7 @@ enum {
     DNS_TRY_BATCH = 8,        /* datagrams read from an upstream's socket per turn */
     DNS_ACCEPT_BATCH = 16,    /* connections accepted per turn */
     ASK_INLINE = 512,         /* bytes of a query that are kept inside its slot */
+    DNS_CIRCLE_MANY = 16,     /* queries in flight that are equal but for their case: a circle */
     DNS_BUCKETS = 1024,       /* of each hash table; a power of two */
     DNS_RANDOM_POOL = 256,    /* ids fetched from the kernel at once */
     DNS_TCP_HEAD = 2          /* bytes of length before a message (RFC 1035 4.2.2) */
@@ -95,7 +96,8 @@ struct ask {
     uint8_t current;     /* index into tries */
     uint8_t upstream;    /* asked last */
     uint8_t first;       /* upstreams before this one are out of the question */
-    bool looped;         /* came back from a loopback upstream */
+    uint8_t question[DNS_MAX_QUESTION]; /* as the client wrote it; in `query` it is marked */
+    bool looped;                        /* came back from a loopback upstream */
     uint16_t asked, refused, broken; /* bits of upstreams: ever asked; answered SERVFAIL or alike;
                                       * gave an error since the last time-out */
 };
@@ -203,7 +205,8 @@ void tables_add(struct dns_tables *t, struct ask *a);
 void tables_remove(struct ask *a);
 /* Is the same client already waiting for this very query? */
 bool tables_has_query(struct dns_tables *t, const struct asker *who, const struct dns_query *q);
-/* The upstreams that were asked this question by any query in flight. */
-uint16_t tables_asked(struct dns_tables *t, const struct dns_query *q);
+/* The upstreams that this message may have come back from: they were asked its very question,
+ * with our mark, by a query in flight; or the same question by suspiciously many. */
+uint16_t tables_asked(struct dns_tables *t, const struct dns_query *q, const uint8_t *msg);
 
 #endif

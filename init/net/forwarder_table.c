@@ -93,13 +93,18 @@ bool tables_has_query(struct dns_tables *t, const struct asker *who, const struc
     return false;
 }
 
-uint16_t tables_asked(struct dns_tables *t, const struct dns_query *q) {
-    uint16_t asked = 0;
+uint16_t tables_asked(struct dns_tables *t, const struct dns_query *q, const uint8_t *msg) {
+    uint16_t marked = 0, any = 0;
+    size_t n = 0;
     struct link *head = bucket(t->by_question, hash_question(t, q));
     for (struct link *l = head->next; l != head; l = l->next) {
         const struct ask *a = CONTAINER_OF(l, struct ask, by_question);
-        if (same_question(&a->q, q))
-            asked |= a->asked;
+        if (!same_question(&a->q, q))
+            continue;
+        n++;
+        any |= a->asked;
+        if (memcmp(a->query + DNS_HEADER, msg + DNS_HEADER, q->question_len) == 0)
+            marked |= a->asked;
     }
-    return asked;
+    return n >= DNS_CIRCLE_MANY ? any : marked;
 }

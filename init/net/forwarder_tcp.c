@@ -186,9 +186,24 @@ static void client_ready(struct source *s, uint32_t got) {
 
 /* --- new ones */
 
+/* The link that a control message names, -1 if it is of another kind. */
+static int link_named(const struct cmsghdr *c) {
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo info;
+        memcpy(&info, CMSG_DATA(c), sizeof info);
+        return info.ipi_ifindex;
+    }
+    if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo info;
+        memcpy(&info, CMSG_DATA(c), sizeof info);
+        return (int)info.ipi6_ifindex;
+    }
+    return -1;
+}
+
 /* The link by which the SYN came; 0 if the kernel does not say. It remembers that for a socket
  * whose listener has asked for packet information (Linux: do_ip_getsockopt, IP_PKTOPTIONS;
- * do_ipv6_getsockopt, IPV6_2292PKTOPTIONS). */
+ * do_ipv6_getsockopt, IPV6_2292PKTOPTIONS), and gives it as the first control message. */
 static int arrival_link(int fd, sa_family_t family) {
     _Alignas(struct cmsghdr) uint8_t control[256];
     bool six = family == AF_INET6;
@@ -197,19 +212,9 @@ static int arrival_link(int fd, sa_family_t family) {
                    control, &len) < 0)
         return 0;
     struct msghdr m = { .msg_control = control, .msg_controllen = len };
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
-        struct in_pktinfo four;
-        struct in6_pktinfo info;
-        if (!six && c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-            memcpy(&four, CMSG_DATA(c), sizeof four);
-            return four.ipi_ifindex;
-        }
-        if (six && c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-            memcpy(&info, CMSG_DATA(c), sizeof info);
-            return (int)info.ipi6_ifindex;
-        }
-    }
-    return 0;
+    const struct cmsghdr *first = CMSG_FIRSTHDR(&m);
+    int link = first ? link_named(first) : -1;
+    return link > 0 ? link : 0;
 }
 
 /* A kernel that does not tell the link leaves one thing that is certain: who shook hands from

@@ -32,27 +32,31 @@ static void prepare(struct udp_batch *b) {
     }
 }
 
-/* Which address of ours was meant, by which link it came: 0 if the kernel does not say. */
+static struct ip ip_of_in6(const struct in6_addr *a) {
+    struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = *a };
+    struct sockaddr_storage sa = { 0 };
+    memcpy(&sa, &in6, sizeof in6);
+    return ip_from_sockaddr(&sa, NULL); /* a mapped one becomes IPv4, as the client's does */
+}
+
+/* Which address of ours was meant, by which link it came: 0 if the kernel does not say. It is
+ * the only control message that we have asked for. */
 static int read_pktinfo(struct msghdr *m, struct asker *who) {
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-            struct in_pktinfo info;
-            memcpy(&info, CMSG_DATA(c), sizeof info);
-            who->to4 = info.ipi_spec_dst;
-            who->to = ip_from_bytes(&info.ipi_spec_dst, sizeof info.ipi_spec_dst);
-            return info.ipi_ifindex;
-        }
-        if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-            memcpy(&who->to6, CMSG_DATA(c), sizeof who->to6);
-            struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_addr = who->to6.ipi6_addr };
-            struct sockaddr_storage any = { 0 };
-            memcpy(&any, &to, sizeof to);
-            who->to = ip_from_sockaddr(&any, NULL); /* a mapped one becomes IPv4, as theirs does */
-            int link = (int)who->to6.ipi6_ifindex;
-            if (!ip_is_link_local(&who->to))
-                who->to6.ipi6_ifindex = 0; /* the route decides */
-            return link;
-        }
+    const struct cmsghdr *c = CMSG_FIRSTHDR(m);
+    if (c && c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo info;
+        memcpy(&info, CMSG_DATA(c), sizeof info);
+        who->to4 = info.ipi_spec_dst;
+        who->to = ip_from_bytes(&info.ipi_spec_dst, sizeof info.ipi_spec_dst);
+        return info.ipi_ifindex;
+    }
+    if (c && c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+        memcpy(&who->to6, CMSG_DATA(c), sizeof who->to6);
+        who->to = ip_of_in6(&who->to6.ipi6_addr);
+        int link = (int)who->to6.ipi6_ifindex;
+        if (!ip_is_link_local(&who->to))
+            who->to6.ipi6_ifindex = 0; /* the route decides */
+        return link;
     }
     return 0;
 }
