@@ -75,7 +75,8 @@ def bridge_comes_and_goes(topology, cell):
     w.start(cell, FORWARD)
     w.docker()
     w.nest(address=False)
-    before = w.dind.routes("dev", "eth0"), w.dind.addresses("eth0")
+    table, before = w.dind.route_table("eth0"), (w.dind.routes("dev", "eth0"),
+                                                 w.dind.addresses("eth0"))
     cell.ok(resolves(w.dind) and greeted(w.inner, w.service), "all is well before", w.look())
     w.dind.ip(f"addr add {w.nested_cidr} dev dagger0")
     seconds = first_answer(w.dind, VIP)
@@ -88,14 +89,16 @@ def bridge_comes_and_goes(topology, cell):
             "so does a container of the box", w.look())
     cell.diag(f"all of it {ms(time.monotonic() - began)} after the first answer")
     w.dind.ip("link del dagger0")
-    seconds = until(lambda: (w.dind.routes("dev", "eth0"), w.dind.addresses("eth0")) == before)
+    seconds = until(lambda: w.dind.route_table("eth0") == table)
     prompt(cell, seconds, "the uplink has its network back when the bridge has gone",
            lambda: f"{before}\n{w.look()}")
+    cell.ok((w.dind.routes("dev", "eth0"), w.dind.addresses("eth0")) == before,
+            "routes and addresses are as before", w.look())
     cell.ok(resolves(w.dind) and greeted(w.inner, w.service), "all is well again", w.look())
     for turn in range(5):  # an engine that restarts
         w.dind.ip("link add dagger0 type bridge", "link set dagger0 up",
                   f"addr add {w.nested_cidr} dev dagger0", "link del dagger0")
-    seconds = until(lambda: (w.dind.routes("dev", "eth0"), w.dind.addresses("eth0")) == before)
+    seconds = until(lambda: w.dind.route_table("eth0") == table)
     prompt(cell, seconds, "five more that come and go leave nothing behind",
            lambda: f"{before}\n{w.look()}")
     cell.ok(resolves(w.dind), "and names resolve", w.look())
