@@ -88,6 +88,8 @@ def bridge_comes_and_goes(topology, cell):
     cell.ok(first_answer(w.inner, VIP) is not None and greeted(w.inner, INTERNET),
             "so does a container of the box", w.look())
     cell.diag(f"all of it {ms(time.monotonic() - began)} after the first answer")
+    during = w.dind.route_table("eth0")
+    cell.ok(table and during and during != table, "the uplink's routes are others meanwhile", during)
     w.dind.ip("link del dagger0")
     seconds = until(lambda: w.dind.route_table("eth0") == table)
     prompt(cell, seconds, "the uplink has its network back when the bridge has gone",
@@ -101,7 +103,8 @@ def bridge_comes_and_goes(topology, cell):
     seconds = until(lambda: w.dind.route_table("eth0") == table)
     prompt(cell, seconds, "five more that come and go leave nothing behind",
            lambda: f"{before}\n{w.look()}")
-    cell.ok(resolves(w.dind), "and names resolve", w.look())
+    cell.ok(not wait_for(lambda: w.dind.route_table("eth0") != table, 0.3) and resolves(w.dind),
+            "for good, and names resolve", w.look())
 
 
 def resolv_is_rewritten(mode, mounted, rename, cell):
