@@ -76,8 +76,9 @@ struct net_box {
      * resolver on loopback later (a network is attached) has that one ask us: these are behind. */
     struct ip first[NET_MAX_FIRST];
     size_t nfirst;
-    int accept_local_was; /* to be put back; -1: not changed */
+    int accept_local_was; /* of the uplink, to be put back; -1: not known */
     int rp_filter_was;
+    struct nft_rules rules; /* that prepare has made */
 };
 
 enum { NET_FORWARDER_PORT = 5399, NET_MAX_PINS = 16 };

@@ -32,6 +32,21 @@ static void close_all(int sockets[NET_NSOCKETS]) {
         fd_close(&sockets[i]);
 }
 
+/* A box before us that was killed has left its routes, and the sysctl that goes with them. */
+static bool is_left_over(const struct net_facts *f) {
+    for (size_t i = 0; i < f->table.nroutes; i++)
+        if (f->table.routes[i].protocol == NET_ROUTE_PROTOCOL)
+            return true;
+    return false;
+}
+
+static void remember_sysctls(struct net_box *box, const struct net_facts *f, const char *uplink) {
+    box->accept_local_was = uplink[0] ? net_sysctl(uplink, "accept_local") : -1;
+    box->rp_filter_was = uplink[0] ? net_sysctl(uplink, "rp_filter") : -1;
+    if (is_left_over(f))
+        box->accept_local_was = 0;
+}
+
 /* Decide, listen and repair once. -EPERM: with these rights it cannot be done. */
 static int attempt(const struct net_facts *f, const struct net_conf *conf, struct net_box *box,
                    int sockets[NET_NSOCKETS], struct net_plan *plan) {
@@ -39,9 +54,7 @@ static int attempt(const struct net_facts *f, const struct net_conf *conf, struc
     struct findings told = { .n = 0 };
     struct err e = { 0 };
     net_choose(box, f, conf, &told);
-    box->accept_local_was =
-        plan->uplink_name[0] ? net_sysctl(plan->uplink_name, "accept_local") : -1;
-    box->rp_filter_was = plan->uplink_name[0] ? net_sysctl(plan->uplink_name, "rp_filter") : -1;
+    remember_sysctls(box, f, plan->uplink_name);
     int rc = box->active ? net_listen(box, sockets, &e) : 0;
     if (rc < 0) {
         log_warn(UNIT, "%s; names are left to resolv.conf as it is", e.text);
@@ -53,6 +66,7 @@ static int attempt(const struct net_facts *f, const struct net_conf *conf, struc
     if (!box->active)
         return 0;
     rc = repair_apply(&r, plan, f, box);
+    box->rules = r.rules;
     if (rc != -EPERM)
         tell_box(box, plan);
     return rc;

@@ -73,26 +73,25 @@ static void tell_rules(const struct nft_dnat *d, bool again) {
                  again ? " again, as the rules had been removed" : "");
 }
 
-/* A new process does not know where rules that are there lead: it makes them anew, in silence. */
+/* That the kernel has as many rules as it should says nothing about where they lead: that is
+ * remembered. Connections are only forgotten when it is elsewhere: those that wait in the
+ * forwarder's sockets would lose the way back. */
 static int keep_rules(struct repair *r, const struct nft_rules *want, bool nft) {
     struct err e = { 0 };
-    if (!nft)
+    bool same = same_rules(&r->rules, want);
+    bool there = nft && nft_check(want, NULL) == 1;
+    if (!nft || (same && there))
         return 0;
-    bool there = nft_check(want, NULL) == 1, same = r->has_rules && same_rules(&r->rules, want);
-    if (there && same)
-        return 0;
+    bool moved = !same && (there || !ip_is_none(&r->rules.v4.from));
     int rc = nft_apply(want, &e);
     if (rc < 0)
         return report(r, ACT_RULES, rc, "the nf_tables rules cannot be made");
     (void)report(r, ACT_RULES, 0, "");
-    if (!there || r->has_rules) {
-        tell_rules(&want->v4, same);
-        tell_rules(&want->v6, same);
-    }
-    if (!same)
+    tell_rules(&want->v4, same);
+    tell_rules(&want->v6, same);
+    if (moved)
         (void)conntrack_flush(); /* those who keep their port follow, too */
     r->rules = *want;
-    r->has_rules = true;
     return 0;
 }
 

@@ -10,10 +10,9 @@
 
 enum repair_act { ACT_ADDRESS, ACT_RULES, ACT_ROUTES, ACT_SYSCTL, ACT_RESOLV, REPAIR_NACTS };
 
-/* What a process that repairs remembers from one time to the next. All zero at first. */
+/* What a process that repairs remembers from one time to the next. */
 struct repair {
-    struct nft_rules rules; /* the last that were applied */
-    bool has_rules;
+    struct nft_rules rules;   /* the last that were applied; none at first, or the box's */
     int failed[REPAIR_NACTS]; /* the errno it has told; 0 */
 };
 

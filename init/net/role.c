@@ -244,6 +244,7 @@ int net_role_run(void *role) {
     if (!n)
         return 1;
     n->role = role;
+    n->repair.rules = n->role->box->rules;
     drop_rights();
     int rc = start(n);
     if (rc < 0) {
