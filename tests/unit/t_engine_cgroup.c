@@ -15,8 +15,8 @@
 
 #include "base/str.h"
 #include "engine/cgroup.h"
-#include "sys/file.h"
 #include "engine/procfs.h"
+#include "sys/file.h"
 #include "tests/unit/tap.h"
 
 enum { NPROCS = 5, STAGE_SECONDS = 20 };

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 
 #include "base/str.h"
-#include "sys/file.h"
 #include "engine/prepare.h"
+#include "sys/file.h"
 #include "tests/unit/tap.h"
 
 #define JSON "/etc/docker/daemon.json"

@@ -13,13 +13,13 @@
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "sys/file.h"
 #include "engine/flags.h"
 #include "engine/kernel.h"
 #include "engine/prepare.h"
 #include "engine/procfs.h"
 #include "engine/stale.h"
 #include "engine/survey.h"
+#include "sys/file.h"
 #include "tests/unit/tap.h"
 
 static const char docker_v2[] =
