@@ -52,6 +52,18 @@ static struct ip choose_vip(const struct net_facts *f, const struct net_conf *c,
     return (struct ip){ 0 };
 }
 
+/* An outer engine without IPv6 turns it off in its containers, on lo as well. That can be turned
+ * on where sysctls can be written. */
+static void choose_vip6(struct net_box *box, const struct net_facts *f, struct findings *told) {
+    if (f->ipv6_off == 0 || (f->ipv6_off == 1 && f->sysctl_writable))
+        (void)ip_parse(VIP6, &box->vip6);
+    else
+        findings_add(
+            told, LOG_WARN,
+            "the engine gives containers IPv6, but %s: their resolver address has IPv4 only",
+            f->ipv6_off < 0 ? "this kernel has none" : "here it is turned off for good");
+}
+
 static struct prefix users(const struct net_conf *c, const char *key) {
     for (size_t i = 0; i < c->nsubnets; i++)
         if (strcmp(c->subnets[i].key, key) == 0)
@@ -118,7 +130,7 @@ static void tell_limits(const struct net_box *box, const struct net_facts *f,
 
 void net_choose(struct net_box *box, const struct net_facts *f, const struct net_conf *c,
                 struct findings *told) {
-    *box = (struct net_box){ .accept_local_was = -1, .rp_filter_was = -1 };
+    *box = (struct net_box){ .accept_local_was = -1, .rp_filter_was = -1, .ipv6_off_was = -1 };
     box->bridge = users(c, "bip");
     if (!box->bridge.ip.family)
         box->bridge = users(c, "fixed-cidr");
@@ -132,7 +144,7 @@ void net_choose(struct net_box *box, const struct net_facts *f, const struct net
     else
         choose_foreign(box, f, c, told);
     if (box->nft && c->engine_ipv6)
-        (void)ip_parse(VIP6, &box->vip6);
+        choose_vip6(box, f, told);
     box->active = !ip_is_none(&box->vip);
     if (!box->active)
         findings_add(told, LOG_ERROR,

@@ -57,6 +57,7 @@ struct net_facts {
     enum nft_state nft;   /* of this network namespace */
     bool sysctl_writable; /* /proc/sys/net/ipv4/conf */
     int accept_local;     /* of the uplink; -1: not known */
+    int ipv6_off;         /* net.ipv6.conf.lo.disable_ipv6; -1: this kernel has no IPv6 */
     int rp_filter;        /* in force on it: the larger of its own and that of all; -1 */
 };
 
@@ -78,6 +79,7 @@ struct net_box {
     size_t nfirst;
     int accept_local_was; /* of the uplink, to be put back; -1: not known */
     int rp_filter_was;
+    int ipv6_off_was;       /* as ipv6_off */
     struct nft_rules rules; /* that prepare has made */
 };
 

@@ -41,8 +41,9 @@ static bool is_left_over(const struct net_facts *f) {
 }
 
 static void remember_sysctls(struct net_box *box, const struct net_facts *f, const char *uplink) {
-    box->accept_local_was = uplink[0] ? net_sysctl(uplink, "accept_local") : -1;
-    box->rp_filter_was = uplink[0] ? net_sysctl(uplink, "rp_filter") : -1;
+    box->accept_local_was = uplink[0] ? net_sysctl("ipv4", uplink, "accept_local") : -1;
+    box->rp_filter_was = uplink[0] ? net_sysctl("ipv4", uplink, "rp_filter") : -1;
+    box->ipv6_off_was = f->ipv6_off;
     if (is_left_over(f))
         box->accept_local_was = 0;
 }

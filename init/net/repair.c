@@ -49,6 +49,8 @@ static int keep_address(const struct net_facts *f, const struct ip *ip) {
 static int keep_addresses(struct repair *r, const struct net_facts *f, const struct net_box *box) {
     if (!box->on_lo)
         return 0;
+    if (!ip_is_none(&box->vip6) && f->ipv6_off == 1)
+        (void)net_sysctl_set("ipv6", "lo", "disable_ipv6", 0);
     int rc = first_of(keep_address(f, &box->vip), keep_address(f, &box->vip6));
     return report(r, ACT_ADDRESS, rc, "the resolver address cannot be added to lo");
 }
@@ -195,7 +197,7 @@ static int keep_sysctl(const struct net_plan *plan, const char *key, bool wanted
                        int want) {
     if (!wanted || now == want)
         return 0;
-    int rc = net_sysctl_set(plan->uplink_name, key, want);
+    int rc = net_sysctl_set("ipv4", plan->uplink_name, key, want);
     if (rc == 0)
         log_info(UNIT, "set net.ipv4.conf.%s.%s to %d", plan->uplink_name, key, want);
     return rc;
@@ -263,9 +265,9 @@ int repair_apply(struct repair *r, const struct net_plan *plan, const struct net
     return first_of(rc, keep_resolv(r, box));
 }
 
-static void undo_sysctl(const char *link, const char *key, int was) {
-    if (was >= 0 && net_sysctl(link, key) != was)
-        (void)net_sysctl_set(link, key, was);
+static void undo_sysctl(const char *family, const char *link, const char *key, int was) {
+    if (was >= 0 && net_sysctl(family, link, key) != was)
+        (void)net_sysctl_set(family, link, key, was);
 }
 
 static void undo_address(const struct net_facts *f, const struct ip *ip) {
@@ -286,11 +288,12 @@ void repair_undo(const struct net_facts *f, const struct net_box *box) {
     if (uplink && f->admin) {
         (void)widen(f, uplink->index);
         (void)remove_pins(NULL, f);
-        undo_sysctl(uplink->name, "accept_local", box->accept_local_was);
-        undo_sysctl(uplink->name, "rp_filter", box->rp_filter_was);
+        undo_sysctl("ipv4", uplink->name, "accept_local", box->accept_local_was);
+        undo_sysctl("ipv4", uplink->name, "rp_filter", box->rp_filter_was);
     }
     if (box->on_lo) {
         undo_address(f, &box->vip);
         undo_address(f, &box->vip6);
+        undo_sysctl("ipv6", "lo", "disable_ipv6", box->ipv6_off_was);
     }
 }

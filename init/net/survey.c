@@ -10,8 +10,6 @@
 
 #include "sys/file.h"
 
-#define SYSCTL_DIR "/proc/sys/net/ipv4/conf"
-
 /* capget(2) by itself: libc has no wrapper, and the whole of libcap is not needed. */
 static bool has_net_admin(void) {
     struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -20,27 +18,29 @@ static bool has_net_admin(void) {
     return syscall(SYS_capget, &head, data) == 0 && (data[0].effective >> CAP_NET_ADMIN & 1);
 }
 
-static void sysctl_path(char path[96], const char *link) {
-    (void)snprintf(path, 96, SYSCTL_DIR "/%.16s", link);
+static void sysctl_dir(char dir[96], const char *family, const char *link) {
+    (void)snprintf(dir, 96, "/proc/sys/net/%.4s/conf/%.16s", family, link);
 }
 
-int net_sysctl(const char *link, const char *key) {
-    char path[160], text[16];
-    (void)snprintf(path, sizeof path, SYSCTL_DIR "/%.16s/%.40s", link, key);
+int net_sysctl(const char *family, const char *link, const char *key) {
+    char dir[96], path[160], text[16];
+    sysctl_dir(dir, family, link);
+    (void)snprintf(path, sizeof path, "%s/%.40s", dir, key);
     file_peek(path, text, sizeof text);
     return text[0] ? atoi(text) : -1;
 }
 
-int net_sysctl_in_force(const char *link, const char *key) {
-    int own = net_sysctl(link, key), all = net_sysctl("all", key);
-    return own < 0 || all < own ? own : all;
-}
-
-int net_sysctl_set(const char *link, const char *key, int value) {
+int net_sysctl_set(const char *family, const char *link, const char *key, int value) {
     char dir[96], text[16];
-    sysctl_path(dir, link);
+    sysctl_dir(dir, family, link);
     (void)snprintf(text, sizeof text, "%d", value);
     return file_poke(dir, key, text);
+}
+
+/* What counts is the larger one of a link's value and that of all. */
+static int in_force(const char *link, const char *key) {
+    int own = net_sysctl("ipv4", link, key), all = net_sysctl("ipv4", "all", key);
+    return own < 0 || all < own ? own : all;
 }
 
 char *net_read_resolv(size_t *len, int *code) {
@@ -74,11 +74,12 @@ int net_survey(struct net_facts *out, struct err *e) {
     look_at_resolv(out);
     out->admin = has_net_admin();
     out->nft = nft_probe();
-    out->sysctl_writable = access(SYSCTL_DIR "/all/accept_local", W_OK) == 0;
+    out->sysctl_writable = access("/proc/sys/net/ipv4/conf/all/accept_local", W_OK) == 0;
+    out->ipv6_off = net_sysctl("ipv6", "lo", "disable_ipv6");
     const struct rtnl_link *uplink = net_uplink(&out->table);
     if (uplink) {
-        out->accept_local = net_sysctl_in_force(uplink->name, "accept_local");
-        out->rp_filter = net_sysctl_in_force(uplink->name, "rp_filter");
+        out->accept_local = in_force(uplink->name, "accept_local");
+        out->rp_filter = in_force(uplink->name, "rp_filter");
     }
     return 0;
 }

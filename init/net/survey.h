@@ -14,10 +14,9 @@ int net_survey(struct net_facts *out, struct err *e);
 /* The text of resolv.conf, malloc'd; "" with *code (may be NULL) set to an errno. */
 char *net_read_resolv(size_t *len, int *code);
 
-/* net.ipv4.conf.LINK.KEY, and the larger one of that and net.ipv4.conf.all.KEY, which is what
- * counts (kernel: ip-sysctl.rst). -1 if it cannot be read. */
-int net_sysctl(const char *link, const char *key);
-int net_sysctl_in_force(const char *link, const char *key);
-int net_sysctl_set(const char *link, const char *key, int value); /* 0 or -errno */
+/* net.FAMILY.conf.LINK.KEY, FAMILY being ipv4 or ipv6 (kernel: ip-sysctl.rst): its value, -1 if
+ * it cannot be read. Setting: 0 or -errno. */
+int net_sysctl(const char *family, const char *link, const char *key);
+int net_sysctl_set(const char *family, const char *link, const char *key, int value);
 
 #endif

@@ -10,14 +10,10 @@ static int home = -1, ours = -1, theirs = -1;
 
 static bool enter(int ns) { return setns(ns, CLONE_NEWNET) == 0; }
 
-static bool sh(const char *fmt, int n) {
-    char command[1000];
-    (void)snprintf(command, sizeof command, fmt, n);
-    return system(command) == 0;
-}
+static bool sh(const char *command) { return system(command) == 0; }
 
 static int new_namespace(void) {
-    return unshare(CLONE_NEWNET) == 0 && sh("ip link set lo up", 0)
+    return unshare(CLONE_NEWNET) == 0 && sh("ip link set lo up")
                ? open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)
                : -1;
 }
@@ -26,32 +22,29 @@ static int new_namespace(void) {
 static const char *make_links(void) {
     if (geteuid() != 0)
         return "needs root";
-    if (!sh("ip -V >/dev/null 2>&1", 0))
+    if (!sh("ip -V >/dev/null 2>&1"))
         return "no ip(8)";
     home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     theirs = new_namespace();
     ours = theirs < 0 ? -1 : new_namespace();
     if (ours < 0)
         return "no network namespaces";
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%d/fd/%%d", getpid());
     char make[600];
     (void)snprintf(
         make, sizeof make,
         "set -e; exec 2>/dev/null; for l in outer inner; do "
         "ip link add $l type veth peer name $l-peer; "
-        "ip link set $l-peer netns %s; ip link set $l up; done; "
+        "ip link set $l-peer netns /proc/%d/fd/%d; ip link set $l up; done; "
         "ip addr add 10.98.1.1/24 dev outer; ip addr add 10.98.2.1/24 dev inner; "
         "ip addr add 10.98.2.9/24 dev inner; "
         "ip addr add fd98:1::1/64 dev outer nodad; ip addr add fd98:2::1/64 dev inner nodad",
-        path);
-    if (!sh(make, theirs))
+        getpid(), theirs);
+    if (!sh(make))
         return "no veth";
     (void)enter(theirs);
     bool ready = sh("set -e; for i in 1 2; do l=outer-peer; [ $i = 1 ] || l=inner-peer; "
                     "ip link set $l up; ip addr add 10.98.$i.2/24 dev $l; "
-                    "ip addr add fd98:$i::2/64 dev $l nodad; done",
-                    0);
+                    "ip addr add fd98:$i::2/64 dev $l nodad; done");
     (void)enter(ours);
     return ready ? "" : "no addresses";
 }
@@ -118,12 +111,12 @@ static void by_the_wrong_link(void) {
     (void)forwarder_listen(fwd, fwd_udp, fwd_tcp, (int)if_nametoindex("outer"));
     aim_at(1);
     (void)enter(theirs);
-    bool routed = sh("ip route replace 10.98.2.9/32 via 10.98.1.1 dev outer-peer", 0);
+    bool routed = sh("ip route replace 10.98.2.9/32 via 10.98.1.1 dev outer-peer");
     (void)enter(ours);
     OK(routed && silent_udp("10.98.2.9") && !answers_tcp("10.98.2.9"),
        "the link counts, not the address");
     (void)enter(theirs);
-    (void)sh("ip route del 10.98.2.9/32", 0);
+    (void)sh("ip route del 10.98.2.9/32");
     (void)enter(ours);
     /* A connected socket hears only whom it has asked. */
     OK(answers_udp("10.98.2.9") && answers_udp("10.98.2.1"),
@@ -146,8 +139,7 @@ static void tied_to_a_link(void) {
     ask_fd(c, 1, "tied.example", 0);
     OK(wait_reply(c) > 0 && rcode_of(reply) == 0 && v->nseen == 1, "a resolver by the uplink");
     OK(sh("ip addr add 10.98.1.2/32 dev lo && "
-          "echo 1 >/proc/sys/net/ipv4/conf/outer/accept_local",
-          0),
+          "echo 1 >/proc/sys/net/ipv4/conf/outer/accept_local"),
        "its address appears here");
     ask_fd(c, 2, "tied.example", 0);
     settle();

@@ -186,6 +186,15 @@ static void chooses_the_box(void) {
     conf.engine_ipv6 = true;
     choose();
     OK(!ip_is_none(&box.vip6), "an engine with IPv6 has a resolver address of IPv6, too");
+    facts.ipv6_off = 1;
+    choose();
+    OK(!ip_is_none(&box.vip6), "also where an outer engine has turned IPv6 off");
+    facts.sysctl_writable = false;
+    choose();
+    OK(ip_is_none(&box.vip6) && says(&told, LOG_WARN, "for good"), "unless that cannot be undone");
+    facts.ipv6_off = -1;
+    choose();
+    OK(ip_is_none(&box.vip6) && says(&told, LOG_WARN, "kernel has none"), "or there is none");
 }
 
 static void chooses_the_address(void) {
