@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -213,6 +214,16 @@ static void drop_rights(void) {
     (void)syscall(SYS_capset, &head, data);
 }
 
+/* Two sockets for each query in flight, and for each TCP client its own and its upstream's. */
+static void raise_descriptors(void) {
+    enum { WANTED = 2 * MAX_DNS_IN_FLIGHT + 4 * MAX_DNS_TCP + 64 };
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < WANTED ? limit.rlim_max : WANTED;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int watch(struct net *n, struct source *s, int fd,
                  void (*ready)(struct source *, uint32_t)) {
     *s = (struct source){ .fd = fd, .want = EPOLLIN, .ready = ready };
@@ -245,6 +256,7 @@ int net_role_run(void *role) {
         return 1;
     n->role = role;
     n->repair.rules = n->role->box->rules;
+    raise_descriptors();
     drop_rights();
     int rc = start(n);
     if (rc < 0) {
