@@ -57,6 +57,7 @@ static struct svc_conf *service_find(struct conf *c, const char *name) {
 
 /* Names become file names, cgroup names and variable names. */
 static int check_service_name(const char *name, struct err *e) {
+    static const char *const taken[] = { "engine", "main", "pinnace" };
     size_t n = strlen(name);
     if (n == 0 || n >= MAX_NAME)
         return err_set(e, EINVAL, "a service name has 1 to %d bytes", MAX_NAME - 1);
@@ -65,8 +66,8 @@ static int check_service_name(const char *name, struct err *e) {
             return err_set(e, EINVAL,
                            "service name '%s' may hold letters, digits and, not first, - _ .",
                            name);
-    for (size_t i = 0; i < SECTION_SERVICE; i++)
-        if (strcmp(name, sections[i].name) == 0)
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
+        if (strcmp(name, taken[i]) == 0)
             return err_set(e, EINVAL, "service name '%s' is taken: use the section [%s]", name,
                            name);
     return 0;

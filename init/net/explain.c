@@ -54,7 +54,7 @@ static void explain_resolver(const struct explaining *x, const struct ip *ip) {
     char text[IP_TEXT];
     struct prefix host = prefix_host(ip);
     const struct known_subnet *k = known_find(&host);
-    const char *instead = x->box->active ? "they ask the resolver address of this box instead"
+    const char *instead = x->box->active ? "containers ask the resolver address of this box instead"
                                          : "nothing is done about it, as DNS is off";
     enum log_level level = x->box->active ? LOG_INFO : LOG_WARN;
     (void)ip_text(ip, text);

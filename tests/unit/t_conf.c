@@ -60,6 +60,8 @@ static void has_only_good_rows(void) {
 
 #define P SECTION_PINNACE
 #define E SECTION_ENGINE
+#define D SECTION_DNS
+#define N SECTION_NET
 #define M SECTION_MAIN
 #define S SECTION_SERVICE
 
@@ -99,6 +101,14 @@ static const struct {
     { E, "ready", "" },
     { E, "max-restarts", "unlimited" },
     { E, "max-restarts", "1000000" },
+    { D, "mode", "dnat" },
+    { D, "upstream", "auto" },
+    { D, "upstream", "10.0.0.2 fd00::2 127.0.0.11" },
+    { D, "address", "auto" },
+    { D, "address", "10.99.0.1" },
+    { N, "reserve", "" },
+    { N, "reserve", "10.0.0.0/8 192.168.7.1 fd00::/8" },
+    { N, "repair", "off" },
     { M, "command", "" },
     { M, "map-signal", "TERM:QUIT HUP:0 RTMIN+1:64" },
     { M, "remap-exit", "0 143 255" },
@@ -153,6 +163,21 @@ static const struct {
     { E, "max-restarts", "0", "engine.max-restarts: '0' is not a whole number from 1 to 1000000" },
     { E, "max-restarts", "1000001",
       "engine.max-restarts: '1000001' is not a whole number from 1 to 1000000" },
+    { D, "mode", "forwards",
+      "dns.mode: 'forwards' is not one of auto | dnat | forward | off (did you mean forward?)" },
+    { D, "upstream", "dns.example",
+      "dns.upstream: 'dns.example' is not an IP address such as 10.0.0.2 or fd00::2" },
+    { D, "upstream", "0.0.0.0",
+      "dns.upstream: '0.0.0.0' is not an IP address such as 10.0.0.2 or fd00::2" },
+    { D, "upstream", "1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9",
+      "dns.upstream: more than 8 addresses" },
+    { D, "address", "fd00::1",
+      "dns.address: 'fd00::1' is not auto or an IPv4 address such as 169.254.53.53" },
+    { N, "reserve", "10.0.0.0/33",
+      "net.reserve: '10.0.0.0/33' is not a subnet such as 10.87.0.0/16" },
+    { N, "reserve", "10.1.2.3/8",
+      "net.reserve: '10.1.2.3/8' has bits behind its length (did you mean 10.0.0.0/8?)" },
+    { N, "repair", "no", "net.repair: 'no' is not one of auto | off" },
     { M, "map-signal", "TERM",
       "main.map-signal: 'TERM' is not FROM:TO with signals, such as TERM:QUIT or HUP:0" },
     { M, "map-signal", "HUP:BOGUS",
@@ -254,10 +279,11 @@ static void refuses_structure(void) {
         const char *text, *message;
     } rows[] = {
         { "log = json\n", "a.ini:1: 'log' stands before any [section]" },
-        { "[mian]\n", "a.ini:1: [mian] is not a section; there are [pinnace], [engine], [main], "
-                      "[service NAME] (did you mean [main]?)" },
+        { "[mian]\n",
+          "a.ini:1: [mian] is not a section; there are [pinnace], [engine], [dns], [net], [main], "
+          "[service NAME] (did you mean [main]?)" },
         { "\n\n[zzzzzzzzz]\n", "a.ini:3: [zzzzzzzzz] is not a section; there are [pinnace], "
-                               "[engine], [main], [service NAME]" },
+                               "[engine], [dns], [net], [main], [service NAME]" },
         { "[main]\ncomand = x\n", "a.ini:2: main.comand: no such key (did you mean command?)" },
         { "[service web]\nrestrat = always\n",
           "a.ini:2: web.restrat: no such key (did you mean restart?)" },

@@ -20,7 +20,7 @@ static const char *spec(const char *kind, const char *path) {
     return text;
 }
 
-enum { TRIES = 5, SOON_MS = 5 };
+enum { TRIES = 5, MAX_TRIES = 50, SOON_MS = 5 };
 
 /* A server that becomes ready `delay` from now, in the way that `become` says. */
 struct late {
@@ -39,13 +39,18 @@ static void serve_late(void *arg) {
         (void)pause();
 }
 
-/* Best of five: how long after the thing was true the probe said so. */
+/* On a busy machine the best of five may be bad luck: then there are more tries. */
+static bool tries_left(int i, int64_t best_us) {
+    return i < TRIES || (i < MAX_TRIES && best_us > SOON_MS * 1000);
+}
+
+/* The best of some tries: how long after the thing was true the probe said so. */
 static void answered_soon(struct late *l, const char *text, const char *what) {
     int64_t best = INT64_MAX;
-    int answered = 0;
+    int answered = 0, tries = 0;
     l->shared = shared_new();
     l->delay = span_ms(40);
-    for (int i = 0; i < TRIES; i++) {
+    for (; tries_left(tries, best); tries++) {
         pid_t pid = server_start(serve_late, l);
         struct asked a = ask_probe(text, span_s(5));
         int64_t us = instant_since(a.done, l->shared->at).ns / 1000;
@@ -55,7 +60,7 @@ static void answered_soon(struct late *l, const char *text, const char *what) {
         if (l->path)
             (void)unlink(l->path);
     }
-    OK(answered == TRIES, "%s: %d of %d answered yes, and not too early", what, answered, TRIES);
+    OK(answered == tries, "%s: %d of %d answered yes, and not too early", what, answered, tries);
     OK(best >= -1000 && best <= SOON_MS * 1000, "%s: answered %lld us after it was true", what,
        (long long)best);
     shared_free(l->shared);
@@ -276,14 +281,14 @@ static void docker(void) {
                         .path = in_dir("docker.sock"),
                         .answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK" };
     int64_t best = INT64_MAX;
-    int good = 0;
-    for (int i = 0; i < TRIES; i++) {
+    int good = 0, tries = 0;
+    for (; tries_left(tries, best); tries++) {
         struct asked a = ask_engine(&g, span_s(5));
         int64_t us = instant_since(a.done, g.shared->at).ns / 1000;
         best = us < best ? us : best;
         good += a.rc == 0 && g.shared->count == 1 && us > -1000;
     }
-    OK(good == TRIES && best <= SOON_MS * 1000,
+    OK(good == tries && best <= SOON_MS * 1000,
        "docker: one request each, answered %lld us after it is served", (long long)best);
     OK(!strncmp(g.shared->seen, "GET /_ping HTTP/1.1\r\nHost: ", 27) &&
            strstr(g.shared->seen, "\r\nConnection: close\r\n"),
