@@ -38,13 +38,19 @@ FAILS_STILL = {
     "TB": OUTER_SERVICE, "TA": OUTER_SERVICE, "TA2": OUTER_SERVICE, "TA3": OUTER_SERVICE,
     "TD1": {"C osvc"}, "TD2": {"C osvc"},
 }
+# What fails without CAP_NET_ADMIN: containers are helped, by a resolver on docker0's address;
+# what happens in the box's own namespace is not repaired. There no engine has made a bridge
+# either (TA), since that takes the same right.
+FAILS_WITHOUT_RIGHTS = {**FAILS_STILL, "TD1": FAILS_ALONE["TD1"], "TD2": FAILS_ALONE["TD2"]}
 COLUMNS = ("L udp", "L tcp", "C udp", "C tcp", "C inet", "C inet2", "C osvc",
            "N udp", "N tcp", "N inet", "N inet2", "N osvc")
 
 
 def failures(spec):
     """The measurements that fail in this cell."""
-    bad = set(FAILS_STILL[spec.topology] if spec.mode else FAILS_ALONE[spec.topology])
+    known = FAILS_STILL if spec.mode and spec.net_admin else \
+        FAILS_WITHOUT_RIGHTS if spec.mode else FAILS_ALONE
+    bad = set(known[spec.topology])
     if spec.firewall == "off":  # nobody translates the addresses of containers
         bad |= INET_OF["C"] | {"C osvc"}
         if spec.topology == "TB":
@@ -59,6 +65,8 @@ def specs():
         yield Spec(topology, mode="")
         for firewall in ("nft", "legacy", "docker29", "off"):
             yield Spec(topology, firewall)
+            if not topology.startswith("TA"):
+                yield Spec(topology, firewall, net_admin=False)
     for topology in ("TB", "TA", "TD1"):
         yield Spec(topology, pid1=True)
     for topology in ("TB", "TA", "TA2", "TA3", "TC", "TD1", "TD2"):
@@ -66,8 +74,6 @@ def specs():
     for topology, firewall in (("T0", "nft"), ("TB", "nft"), ("TB", "legacy"), ("TB", "docker29"),
                                ("TB", "off")):
         yield Spec(topology, firewall, mode="dnat")
-    for topology in ("T0", "TB", "TC"):
-        yield Spec(topology, net_admin=False)
     for topology in ("TA", "TC"):  # where the kernel alone cannot do it, the forwarder does
         yield Spec(topology, mode="dnat")
     yield Spec("TB", read_only=True)
