@@ -1,9 +1,9 @@
 /* dnsload — a resolver that knows one answer, and a client that asks as fast as it may.
  *
- *     dnsload respond PORT
- *     dnsload ask PORT QUERIES WINDOW      prints: per second, lost, p50 ns, p99 ns
+ *     dnsload respond ADDRESS PORT
+ *     dnsload ask ADDRESS PORT QUERIES WINDOW      prints: per second, lost, p50 ns, p99 ns
  *
- * All on 127.0.0.1. WINDOW queries are kept in flight, each of a name of its own. Ends by
+ * WINDOW queries are kept in flight, each of a name of its own. Ends by
  * itself: the client when it is done, or ten times a second long nothing has come.
  */
 #include <arpa/inet.h>
@@ -40,12 +40,12 @@ static void prepare(size_t len, int with_name) {
     }
 }
 
-static int udp(int port, int serve) {
-    struct sockaddr_in sa = { .sin_family = AF_INET,
-                              .sin_port = htons((uint16_t)port),
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+static int udp(const char *address, const char *port, int serve) {
+    struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)) };
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), room = 4 << 20;
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+    if (inet_pton(AF_INET, address, &sa.sin_addr) != 1)
+        exit(2);
     int rc = serve ? bind(fd, (struct sockaddr *)&sa, sizeof sa)
                    : connect(fd, (struct sockaddr *)&sa, sizeof sa);
     if (rc < 0) {
@@ -55,8 +55,8 @@ static int udp(int port, int serve) {
     return fd;
 }
 
-static int respond(int port) {
-    int fd = udp(port, 1);
+static int respond(const char *address, const char *port) {
+    int fd = udp(address, port, 1);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (;;) {
         prepare(BYTES, 1);
@@ -125,8 +125,8 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static int ask(int port, size_t queries, size_t window) {
-    int fd = udp(port, 0);
+static int ask(char **where, size_t queries, size_t window) {
+    int fd = udp(where[0], where[1], 0);
     int64_t begun = now_ns();
     for (int silent = 0; run.done + run.lost < queries && silent < 10;) {
         struct pollfd p = { fd, POLLIN, 0 };
@@ -150,9 +150,9 @@ static int ask(int port, size_t queries, size_t window) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 3 && strcmp(argv[1], "respond") == 0)
-        return respond(atoi(argv[2]));
-    if (argc == 5 && strcmp(argv[1], "ask") == 0)
-        return ask(atoi(argv[2]), strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10));
+    if (argc == 4 && strcmp(argv[1], "respond") == 0)
+        return respond(argv[2], argv[3]);
+    if (argc == 6 && strcmp(argv[1], "ask") == 0)
+        return ask(argv + 2, strtoul(argv[4], NULL, 10), strtoul(argv[5], NULL, 10));
     return 2;
 }
