@@ -72,6 +72,16 @@ static void explain_resolver(const struct explaining *x, const struct ip *ip) {
         findings_add(x->out, LOG_INFO, "resolver %s", text);
 }
 
+/* Containers get these from dockerd, which copies them. */
+static void explain_words(const struct explaining *x) {
+    const struct resolv *r = &x->f->resolv;
+    if (r->search[0] || r->options[0])
+        findings_add(x->out, LOG_INFO, "resolv.conf: %s%s%s%s%s, which stays as it is",
+                     r->search[0] ? "search " : "", r->search,
+                     r->search[0] && r->options[0] ? "; " : "", r->options[0] ? "options " : "",
+                     r->options);
+}
+
 static void explain_answer(const struct explaining *x) {
     char vip[IP_TEXT], vip6[IP_TEXT];
     const struct net_box *b = x->box;
@@ -127,6 +137,7 @@ void net_explain(struct findings *out, const struct net_facts *f, const struct n
     explain_network(&x);
     for (size_t i = 0; i < f->resolv.n; i++)
         explain_resolver(&x, &f->resolv.servers[i]);
+    explain_words(&x);
     explain_answer(&x);
     explain_engine(&x);
 }

@@ -1,6 +1,7 @@
 /* PURE: no I/O. */
 #include "net/resolv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define BLOCK "# pinnace answers for the resolvers marked below, and puts them back at the end\n"
@@ -32,10 +33,12 @@ static struct line behind(struct line l, size_t n) { return (struct line){ l.at 
 static bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 /* libc takes the keyword at the start of the line only, and a blank behind it. */
-static bool is_server(struct line l) {
-    static const char keyword[] = "nameserver";
-    return begins(l, keyword) && l.len > sizeof keyword - 1 && is_blank(l.at[sizeof keyword - 1]);
+static bool has_keyword(struct line l, const char *keyword) {
+    size_t n = strlen(keyword);
+    return begins(l, keyword) && l.len > n && is_blank(l.at[n]);
 }
+
+static bool is_server(struct line l) { return has_keyword(l, "nameserver"); }
 
 static bool server_of(struct line l, struct ip *out) {
     char word[IP_TEXT];
@@ -79,6 +82,26 @@ static void add_server(struct resolv *out, struct line l) {
         out->servers[out->n++] = ip;
 }
 
+/* What stands behind the keyword, without the end of the line. */
+static void keep_words(char out[RESOLV_WORDS], struct line l, const char *keyword) {
+    struct line rest = behind(l, strlen(keyword) + 1);
+    while (rest.len > 0 && strchr("\r\n \t", rest.at[rest.len - 1]))
+        rest.len--;
+    (void)snprintf(out, RESOLV_WORDS, "%.*s",
+                   (int)(rest.len < RESOLV_WORDS ? rest.len : RESOLV_WORDS), rest.at);
+}
+
+static void keep_line(struct resolv *out, struct line l) {
+    if (is_server(l))
+        add_server(out, l);
+    else if (has_keyword(l, "search"))
+        keep_words(out->search, l, "search");
+    else if (has_keyword(l, "domain"))
+        keep_words(out->search, l, "domain");
+    else if (has_keyword(l, "options"))
+        keep_words(out->options, l, "options");
+}
+
 void resolv_parse(struct resolv *out, const char *text, size_t len) {
     const char *at = text, *end = text + len;
     struct line l;
@@ -87,8 +110,7 @@ void resolv_parse(struct resolv *out, const char *text, size_t len) {
     while (next_line(&at, end, &l)) {
         if (out->ours && begins(l, MARK))
             l = behind(l, strlen(MARK));
-        if (is_server(l))
-            add_server(out, l);
+        keep_line(out, l);
     }
 }
 

@@ -15,6 +15,8 @@
 #include "base/limits.h"
 #include "base/str.h"
 
+enum { RESOLV_WORDS = 100 };
+
 struct resolv {
     struct ip servers[MAX_UPSTREAMS]; /* the original ones, in order, each once */
     size_t n;
@@ -22,6 +24,7 @@ struct resolv {
     size_t wrong; /* nameserver lines whose address is none */
     bool ours;    /* begins with our block */
     struct ip by; /* the first server of our block; none */
+    char search[RESOLV_WORDS], options[RESOLV_WORDS]; /* of the last such line, cut; "" */
 };
 
 void resolv_parse(struct resolv *out, const char *text, size_t len);

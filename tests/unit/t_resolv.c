@@ -102,6 +102,11 @@ static void bounds(void) {
     OK(r.n <= 2, "NUL bytes are only bytes");
     resolv_parse(&r, BLOCK, strlen(BLOCK));
     OK(r.ours && r.n == 0 && ip_is_none(&r.by), "a block without its server");
+    static const char words[] =
+        "domain old.test\nsearch a.test b.test \r\noptions ndots:5\nsearchx y\n";
+    resolv_parse(&r, words, strlen(words));
+    OK(strcmp(r.search, "a.test b.test") == 0 && strcmp(r.options, "ndots:5") == 0,
+       "search and options are told: '%s' '%s'", r.search, r.options);
     resolv_parse(&r, "nameserver 0.0.0.0\nnameserver\n", 30);
     OK(r.n == 0, "0.0.0.0 and nothing at all are no servers");
 }
