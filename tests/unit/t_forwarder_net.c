@@ -10,7 +10,7 @@ static int home = -1, ours = -1, theirs = -1;
 
 static bool enter(int ns) { return setns(ns, CLONE_NEWNET) == 0; }
 
-static bool sh(const char *fmt, int n) {
+__attribute__((format(printf, 1, 0))) static bool sh(const char *fmt, int n) {
     char command[1000];
     (void)snprintf(command, sizeof command, fmt, n);
     return system(command) == 0;
