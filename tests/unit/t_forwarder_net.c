@@ -10,14 +10,10 @@ static int home = -1, ours = -1, theirs = -1;
 
 static bool enter(int ns) { return setns(ns, CLONE_NEWNET) == 0; }
 
-__attribute__((format(printf, 1, 0))) static bool sh(const char *fmt, int n) {
-    char command[1000];
-    (void)snprintf(command, sizeof command, fmt, n);
-    return system(command) == 0;
-}
+static bool sh(const char *command) { return system(command) == 0; }
 
 static int new_namespace(void) {
-    return unshare(CLONE_NEWNET) == 0 && sh("ip link set lo up", 0)
+    return unshare(CLONE_NEWNET) == 0 && sh("ip link set lo up")
                ? open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)
                : -1;
 }
@@ -26,7 +22,7 @@ static int new_namespace(void) {
 static const char *make_links(void) {
     if (geteuid() != 0)
         return "needs root";
-    if (!sh("ip -V >/dev/null 2>&1", 0))
+    if (!sh("ip -V >/dev/null 2>&1"))
         return "no ip(8)";
     home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     theirs = new_namespace();
@@ -34,7 +30,7 @@ static const char *make_links(void) {
     if (ours < 0)
         return "no network namespaces";
     char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%d/fd/%%d", getpid());
+    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", getpid(), theirs);
     char make[600];
     (void)snprintf(
         make, sizeof make,
@@ -45,13 +41,12 @@ static const char *make_links(void) {
         "ip addr add 10.98.2.9/24 dev inner; "
         "ip addr add fd98:1::1/64 dev outer nodad; ip addr add fd98:2::1/64 dev inner nodad",
         path);
-    if (!sh(make, theirs))
+    if (!sh(make))
         return "no veth";
     (void)enter(theirs);
     bool ready = sh("set -e; for i in 1 2; do l=outer-peer; [ $i = 1 ] || l=inner-peer; "
                     "ip link set $l up; ip addr add 10.98.$i.2/24 dev $l; "
-                    "ip addr add fd98:$i::2/64 dev $l nodad; done",
-                    0);
+                    "ip addr add fd98:$i::2/64 dev $l nodad; done");
     (void)enter(ours);
     return ready ? "" : "no addresses";
 }
@@ -110,6 +105,22 @@ static void family(const char *any, const char *up, const char *in) {
     teardown();
 }
 
+/* The default route moves while we listen, as DHCP or a second link makes it. */
+static void uplink_moves(void) {
+    setup("0.0.0.0", "127.0.0.2", "", "");
+    forwarder_free(fwd);
+    fwd = forwarder_new(&loop);
+    OK(forwarder_listen(fwd, fwd_udp, fwd_tcp, 0) == 0, "before there is an uplink");
+    aim_at(1);
+    OK(answers_udp("10.98.1.1"), "nobody is refused");
+    OK(forwarder_listen(fwd, fwd_udp, fwd_tcp, (int)if_nametoindex("outer")) == 0, "it comes");
+    OK(silent_udp("10.98.1.1") && !answers_tcp("10.98.1.1"), "and is refused from then on");
+    OK(forwarder_listen(fwd, fwd_udp, fwd_tcp, (int)if_nametoindex("inner")) == 0, "it moves");
+    OK(silent_udp("10.98.2.1") && !answers_tcp("10.98.2.1"), "the new one is refused");
+    OK(answers_udp("10.98.1.1") && answers_tcp("10.98.1.1"), "the old one is not");
+    teardown();
+}
+
 /* To an address of the inner link, but by the uplink. */
 static void by_the_wrong_link(void) {
     setup("0.0.0.0", "127.0.0.2", "", "");
@@ -118,12 +129,12 @@ static void by_the_wrong_link(void) {
     (void)forwarder_listen(fwd, fwd_udp, fwd_tcp, (int)if_nametoindex("outer"));
     aim_at(1);
     (void)enter(theirs);
-    bool routed = sh("ip route replace 10.98.2.9/32 via 10.98.1.1 dev outer-peer", 0);
+    bool routed = sh("ip route replace 10.98.2.9/32 via 10.98.1.1 dev outer-peer");
     (void)enter(ours);
     OK(routed && silent_udp("10.98.2.9") && !answers_tcp("10.98.2.9"),
        "the link counts, not the address");
     (void)enter(theirs);
-    (void)sh("ip route del 10.98.2.9/32", 0);
+    (void)sh("ip route del 10.98.2.9/32");
     (void)enter(ours);
     /* A connected socket hears only whom it has asked. */
     OK(answers_udp("10.98.2.9") && answers_udp("10.98.2.1"),
@@ -146,8 +157,7 @@ static void tied_to_a_link(void) {
     ask_fd(c, 1, "tied.example", 0);
     OK(wait_reply(c) > 0 && rcode_of(reply) == 0 && v->nseen == 1, "a resolver by the uplink");
     OK(sh("ip addr add 10.98.1.2/32 dev lo && "
-          "echo 1 >/proc/sys/net/ipv4/conf/outer/accept_local",
-          0),
+          "echo 1 >/proc/sys/net/ipv4/conf/outer/accept_local"),
        "its address appears here");
     ask_fd(c, 2, "tied.example", 0);
     settle();
@@ -155,11 +165,17 @@ static void tied_to_a_link(void) {
     u.link = (int)if_nametoindex("outer");
     forwarder_aim(fwd, &u, 1);
     OK(wait_reply(c) > 0 && rcode_of(reply) == 0 && v->nseen == 2, "tied to the uplink, it is");
+    OK(sh("ip link set outer down && ip link set outer name elsewhere && "
+          "ip link set elsewhere up"),
+       "the uplink is renamed");
+    forwarder_aim(fwd, &u, 1);
+    ask_fd(c, 4, "tied.example", 0);
+    OK(wait_reply(c) > 0 && rcode_of(reply) == 0 && v->nseen == 3, "it is tied all the same");
     u.link = 9999;
     forwarder_aim(fwd, &u, 1);
     ask_fd(c, 3, "tied.example", 0);
     settle();
-    OK(received(c) == 0 && v->nseen == 2, "to a link that is gone: untied");
+    OK(received(c) == 0 && v->nseen == 3, "to a link that is gone: untied");
     teardown();
 }
 
@@ -172,6 +188,7 @@ int main(void) {
         family("0.0.0.0", "10.98.1.1", "10.98.2.1");
         family("::", "fd98:1::1", "fd98:2::1");
         by_the_wrong_link();
+        uplink_moves();
         tied_to_a_link();
     }
     if (home >= 0)
