@@ -93,7 +93,7 @@ static int write_json(struct prepare *p, struct err *e) {
     AUTO_FREE char *owned = merged.text;
     struct json_text text = base.len ? base : nothing;
     if (rc == 1)
-        text = (struct json_text){ merged.text, merged.len };
+        text = (struct json_text){ owned, merged.len };
     bool beside = strcmp(plan->json_write, p->facts.json_path) != 0;
     if (plan->json_from_scratch || beside)
         rc = write_anew(plan->json_write, text, e);

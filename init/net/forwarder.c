@@ -98,7 +98,19 @@ static int begin_listening(struct listener *l, struct source *s) {
     return code < 0 ? -errno : loop_watch(l->f->loop, s);
 }
 
+static struct listener *listener_of(struct forwarder *f, int udp, int tcp) {
+    for (size_t i = 0; i < f->nlisteners; i++)
+        if (f->listeners[i].udp.fd == udp && f->listeners[i].tcp.fd == tcp)
+            return &f->listeners[i];
+    return NULL;
+}
+
 int forwarder_listen(struct forwarder *f, int udp, int tcp, int uplink) {
+    struct listener *known = udp < 0 && tcp < 0 ? NULL : listener_of(f, udp, tcp);
+    if (known) {
+        known->uplink = uplink;
+        return 0;
+    }
     if (f->nlisteners == DNS_LISTENERS)
         return -ENOSPC;
     struct listener *l = &f->listeners[f->nlisteners];
@@ -129,16 +141,22 @@ static bool same_list(const struct forwarder *f, const struct upstream *u, size_
     return same;
 }
 
+/* Sockets are tied by name, and it may have been renamed. */
+static void name_link(struct upstream_state *state) {
+    int link = state->u.link;
+    _Static_assert(sizeof state->link_name >= IF_NAMESIZE, "a name of a link");
+    state->link_name[0] = '\0';
+    if (link && !if_indextoname((unsigned)link, state->link_name))
+        log_warn("net", "queries are not tied to link %d: %s", link, strerror(errno));
+}
+
 /* What is known of an upstream stays known when others come and go. */
 static struct upstream_state upstream_state(const struct forwarder *f, const struct upstream *u) {
     struct upstream_state state = { .u = *u };
     for (size_t i = 0; i < f->nupstreams; i++)
         if (same_upstream(&f->upstreams[i].u, u))
             state = f->upstreams[i];
-    _Static_assert(sizeof state.link_name >= IF_NAMESIZE, "a name of a link");
-    state.link_name[0] = '\0'; /* it may have been renamed */
-    if (u->link && !if_indextoname((unsigned)u->link, state.link_name))
-        log_warn("net", "queries are not tied to link %d: %s", u->link, strerror(errno));
+    name_link(&state);
     return state;
 }
 
@@ -146,8 +164,11 @@ void forwarder_aim(struct forwarder *f, const struct upstream *u, size_t n) {
     struct upstream_state states[MAX_UPSTREAMS];
     if (BUG_ON(n > MAX_UPSTREAMS))
         n = MAX_UPSTREAMS;
-    if (same_list(f, u, n))
+    if (same_list(f, u, n)) {
+        for (size_t i = 0; i < n; i++)
+            name_link(&f->upstreams[i]);
         return;
+    }
     for (size_t i = 0; i < n; i++)
         states[i] = upstream_state(f, &u[i]);
     memcpy(f->upstreams, states, n * sizeof states[0]);

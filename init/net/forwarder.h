@@ -43,11 +43,13 @@ struct forwarder *forwarder_new(struct loop *l);
 void forwarder_free(struct forwarder *f); /* closes what it opened, not the listeners */
 
 /* Answer on these (-1: none), which stay the caller's: a bound UDP socket, a listening TCP one.
- * Both non-blocking. Queries that arrive by link `uplink` are dropped; 0: none are. */
+ * Both non-blocking. Queries that arrive by link `uplink` are dropped; 0: none are. The same two
+ * again: only the uplink is another one. */
 int forwarder_listen(struct forwarder *f, int udp, int tcp, int uplink);
 
 /* Ask these from now on, in this order; queries in flight are asked again there. `n` at most
- * MAX_UPSTREAMS. A loopback upstream (127.0.0.11) may itself be one that asks us, when an
+ * MAX_UPSTREAMS. The same list again is no change, but links that have been renamed are found
+ * again. A loopback upstream (127.0.0.11) may itself be one that asks us, when an
  * outer engine has put it in front: a query of ours that comes back is sent to the upstreams
  * behind it instead, which breaks the circle. What comes back is known by the case of its
  * letters, which is random where an upstream is on loopback; the client does not see that. */

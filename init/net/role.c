@@ -133,8 +133,10 @@ static bool same_upstreams(const struct net *n) {
 static void aim(struct net *n) {
     char text[IP_TEXT], names[MAX_UPSTREAMS * IP_TEXT] = "";
     struct text list = TEXT(names);
-    if (same_upstreams(n))
+    if (same_upstreams(n)) {
+        forwarder_aim(n->forwarder, n->upstreams, n->nupstreams); /* links may be renamed */
         return;
+    }
     for (size_t i = 0; i < n->plan.nupstreams; i++)
         text_add(&list, "%s%s", i ? ", " : "", ip_text(&n->plan.upstreams[i].ip, text));
     if (n->aimed)

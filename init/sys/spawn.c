@@ -63,9 +63,16 @@ static void set_session(const struct spawn_req *r, int report) {
         (void)tcsetpgrp(0, getpgrp());
 }
 
+/* setrlimit(2) takes an enum in glibc, where C does not let an int become one unsaid. */
+#ifdef __GLIBC__
+typedef __rlimit_resource_t resource_number;
+#else
+typedef int resource_number;
+#endif
+
 static void set_limits(const struct spawn_req *r, int report) {
     for (size_t i = 0; i < r->nlimits; i++)
-        if (setrlimit(r->limits[i].resource, &r->limits[i].value) < 0)
+        if (setrlimit((resource_number)r->limits[i].resource, &r->limits[i].value) < 0)
             child_fail(report, STEP_LIMITS, errno);
     if (r->oom_score_adj == OOM_INHERIT)
         return;
