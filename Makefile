@@ -170,7 +170,7 @@ RUN_SIM := -t 300 $(if $(SIM),sim: '$(V)/tests/sim $(BOOTS)' \
 RUN_LINT := -t 300 lint: 'tools/lint $(RELEASE)'
 RUN_BINARY := -t 60 binary: 'tools/check-binary $(BIN)'
 RUN_INTEG := -t 400 integration: $(INTEG)
-RUN_ENGINE := -t 1800 engine: $(wildcard tests/engine/run)
+RUN_ENGINE := -t 1800 engine: $(wildcard tests/engine/run tests/engine/network)
 RUN_CROSS := -t 900 cross: tools/check-cross
 TALLY := tests/tally $(if $(EMULATOR),-r $(EMULATOR))
 

@@ -27,6 +27,7 @@ enum {
     MAX_RESOLV_CONF = 65536,  /* bytes of resolv.conf; larger: left alone, says so */
     MAX_SUBNETS = 64,         /* subnets the user has set or reserved; config error */
     MAX_POOLS = 4,            /* default-address-pools of ours */
+    MAX_NEEDED = 16,          /* addresses that containers are kept off; they may get later ones */
     MAX_MARKS = 512,          /* timeline entries; later ones are counted, not kept */
     MAX_ENGINE_WORDS = 64,    /* words of the engine's command; prepare fails, says so */
     MAX_ENGINE_TEXT = 8192,   /* bytes of those words; prepare fails, says so */

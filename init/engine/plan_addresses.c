@@ -14,6 +14,8 @@
 #include "engine/subnets.h"
 
 enum {
+    MAX_SPLIT = 6,       /* the least part of a network that containers get has so many bits less */
+    SMALLEST_PART = 29,  /* and at most so many: addresses for six of them */
     ETHERNET_MTU = 1500, /* what dockerd takes for granted */
     /* default-network-opts came with 24.0. Before, the flag is fatal, and the key is either that
      * or without effect. */
@@ -91,6 +93,43 @@ static void plan_bip(struct planner *p) {
         planner_user_set(p, "fixed-cidr"))
         return;
     planner_want(p, "bip", prefix_text(&p->net->bip, bip), true);
+}
+
+static bool holds_needed(const struct planner *p, const struct prefix *net) {
+    for (size_t i = 0; i < p->net->nneeded; i++)
+        if (prefix_has(net, &p->net->needed[i]))
+            return true;
+    return false;
+}
+
+/* The largest part of an IPv4 network without a needed address, the last of its size; none. */
+static struct prefix part_to_spare(const struct planner *p, const struct prefix *net) {
+    int most = net->len + MAX_SPLIT < SMALLEST_PART ? net->len + MAX_SPLIT : SMALLEST_PART;
+    for (int len = net->len + 1; len <= most; len++)
+        for (uint32_t n = 1U << (len - net->len); n-- > 0;) {
+            struct ip first = prefix_nth(net, n << (32 - len));
+            struct prefix part = prefix_of(&first, (uint8_t)len);
+            if (!holds_needed(p, &part))
+                return part;
+        }
+    return (struct prefix){ .len = 0 };
+}
+
+/* Where a bip of the user's covers the box's own network, dockerd would give containers addresses
+ * from its start on: so did the outer engine, and one of them is this box. */
+static void plan_fixed_cidr(struct planner *p, const struct engine_subnets *users) {
+    char text[PREFIX_TEXT];
+    if (!p->net->clash_is_repaired || planner_user_set(p, "fixed-cidr"))
+        return;
+    for (size_t i = 0; i < users->n; i++) {
+        const struct prefix *bip = &users->v[i].p;
+        if (strcmp(users->v[i].key, "bip") != 0 || !holds_needed(p, bip))
+            continue;
+        struct prefix part = part_to_spare(p, bip);
+        if (part.ip.family)
+            planner_want(p, "fixed-cidr", prefix_text(&part, text), true);
+        return;
+    }
 }
 
 /* A network made from such a pool would be in the way of what the user has set. */
@@ -222,6 +261,7 @@ int plan_addresses(struct planner *p, struct err *e) {
                      MAX_SUBNETS);
     plan_dns(p);
     plan_bip(p);
+    plan_fixed_cidr(p, &users);
     plan_pools(p, &users);
     plan_mtu(p);
     return find_overlaps(p, &users, e);

@@ -52,6 +52,8 @@ struct engine_network {
     struct engine_taken taken[MAX_SUBNETS]; /* what a subnet of the user's must not cover */
     size_t ntaken;
     bool clash_is_repaired; /* such a clash is made good by net/: warn; else refuse to start */
+    struct ip needed[MAX_NEEDED]; /* the box's own addresses, gateways, resolvers */
+    size_t nneeded;
 };
 
 /* What the user has set about the engine's subnets, as flags or in daemon.json. */

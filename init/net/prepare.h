@@ -21,7 +21,9 @@ struct net_advice {
     char why[160];     /* what is in the way; "" */
     uint32_t mtu;      /* of the uplink; 0 */
     struct claims taken;
-    bool can_narrow; /* a subnet of the user's that covers the uplink's is made good */
+    bool can_narrow;              /* a subnet of the user's that covers the uplink's is made good */
+    struct ip needed[MAX_NEEDED]; /* then no container may have these: ours, gateways, resolvers */
+    size_t nneeded;
 };
 
 /* 0 and *box, which may be inactive; or -errno when the network cannot even be looked at. Says

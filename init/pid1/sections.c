@@ -65,4 +65,6 @@ void network_advise(struct engine_network *out, const struct net_advice *advice)
         (void)snprintf(out->taken[i].what, sizeof out->taken[i].what, "%s", advice->taken.v[i].who);
     }
     out->ntaken = advice->taken.n;
+    memcpy(out->needed, advice->needed, sizeof out->needed);
+    out->nneeded = advice->nneeded;
 }

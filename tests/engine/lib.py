@@ -1,4 +1,5 @@
-"""A container engine of one's own, and boxes in it: the ground that `run` and `demo` stand on.
+"""A container engine of one's own, and boxes in it: the ground that `run`, `network` and `demo`
+stand on.
 
     with Lab() as lab:                      # an outer dockerd in namespaces of its own
         with lab.box("b1") as box:          # a container whose PID 1 is pinnace
@@ -11,6 +12,7 @@ that is started ends with this process, however that ends (see outer.py).
 
 Environment: PINNACE (binary under test), PINNACE_CACHE, ENGINE_SUITE, ENGINE_MIRROR.
 """
+import argparse
 import contextlib
 import fcntl
 import hashlib
@@ -25,6 +27,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -510,3 +513,63 @@ class Tap:
     def end(self):
         print(f"1..{self.count}")
         return 1 if self.failed or not self.count else 0
+
+
+# --- tests ---------------------------------------------------------------------------------
+
+
+TESTS = []
+
+
+def test(function):
+    """Marks a function(tap, lab) as a test of this program."""
+    TESTS.append(function)
+    return function
+
+
+def start_ready(t, box, what="is ready"):
+    box.start()
+    ready = box.ready()
+    t.ok(ready.rc == 0, f"{what} ({box.seconds():.1f} s)", f"{ready}\n{box.logs()[-4000:]}")
+    return ready.rc == 0
+
+
+def foreground(lab, cmd, timeout=90, **how):
+    """Runs a box to its end. Returns (status, stdout, everything the container said)."""
+    with lab.box(cmd, **how) as box:
+        box.start()
+        status = box.wait(timeout)
+        return status, lab.docker("logs", box.name).out, box.logs()
+
+
+def main(doc):
+    """Runs the tests that the command line names. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
+    parser.add_argument("-k", metavar="TEXT", default="", help="only tests with TEXT in their name")
+    parser.add_argument("--list", action="store_true", help="print the tests' names")
+    options = parser.parse_args()
+    chosen = [f for f in TESTS if options.k in f.__name__]
+    if options.list:
+        print("\n".join(f.__name__ for f in chosen))
+        return 0
+    end_on_signals()
+    tap = Tap()
+    try:
+        with Lab() as lab:
+            lab.image_box()
+            for function in chosen:
+                run_one(tap, lab, function)
+    except LabError as error:
+        print(f"Bail out! {error}".replace("\n", " "))
+        return 1
+    return tap.end()
+
+
+def run_one(tap, lab, function):
+    tap.prefix = function.__name__.replace("_", " ") + ": "
+    start = time.monotonic()
+    try:
+        function(tap, lab)
+    except Exception:  # a broken test is a failed one; the others still run
+        tap.ok(False, "ran to its end", traceback.format_exc())
+    tap.note(f"{function.__name__}: {time.monotonic() - start:.1f} s")

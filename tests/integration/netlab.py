@@ -598,9 +598,16 @@ class Greeter:
 
     def run(self):
         while True:
-            c, _ = self.socket.accept()
+            try:
+                c, _ = self.socket.accept()
+            except OSError:  # closed
+                return
             with contextlib.suppress(OSError), c:
                 c.sendall(b"hello\n")
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
 
 
 def greeted(net, address, wait=3.5):

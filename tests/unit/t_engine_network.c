@@ -72,6 +72,19 @@ static void repaired(struct engine_network *n) {
     n->clash_is_repaired = true;
 }
 
+static void crowded(struct engine_network *n) {
+    repaired(n);
+    n->nneeded = 2;
+    (void)ip_parse("10.87.0.5", &n->needed[0]);
+    (void)ip_parse("10.87.200.1", &n->needed[1]);
+}
+
+static void full_up(struct engine_network *n) {
+    repaired(n);
+    for (n->nneeded = 0; n->nneeded < MAX_NEEDED; n->nneeded++)
+        n->needed[n->nneeded] = prefix_nth(&n->taken[0].p, (uint32_t)n->nneeded << 12);
+}
+
 static void widest(struct engine_network *n) {
     for (n->npools = 0; n->npools < MAX_POOLS; n->npools++) {
         n->pools[n->npools].base = net("fd12:3456:789a:bcde:f012:3456:789a:bcde/128");
@@ -195,6 +208,12 @@ static const struct row rows[] = {
     { "a pool over the uplink by flag", quiet, "--default-address-pool=SIZE=24,Base=10.87.3.0/24", NULL, " --default-address-pool=SIZE=24,Base=10.87.3.0/24", NULL, .finding = "default-address-pools 10.87.3.0/24 as a flag lies in eth0's network" },
     { "a clash that is made good by key", repaired, NULL, "{\"bip\":\"10.87.0.1/16\"}", "", NULL, .finding = "bip 10.87.0.1/16 in d.json covers eth0's network 10.87.0.0/16, which pinnace makes good" },
     { "a clash that is made good by flag", repaired, "--fixed-cidr=10.87.1.0/24", NULL, " --fixed-cidr=10.87.1.0/24", NULL, .finding = "fixed-cidr 10.87.1.0/24 as a flag lies in eth0's network 10.87.0.0/16, which" },
+    { "containers are kept off what is needed", crowded, NULL, "{\"bip\":\"10.87.0.1/17\"}", "", "{\"bip\":\"10.87.0.1/17\",\"fixed-cidr\": \"10.87.64.0/18\"}", .finding = "bip 10.87.0.1/17" },
+    { "in the largest part that is free", crowded, NULL, "{\"bip\":\"10.87.0.1/16\"}", "", "{\"bip\":\"10.87.0.1/16\",\"fixed-cidr\": \"10.87.128.0/18\"}", .finding = "bip 10.87.0.1/16" },
+    { "of a bip by flag", crowded, "--bip=10.87.128.1/17", NULL, " --bip=10.87.128.1/17", FILE_OF("\"fixed-cidr\": \"10.87.128.0/18\""), .finding = "bip 10.87.128.1/17" },
+    { "however small", full_up, NULL, "{\"bip\":\"10.87.0.1/16\"}", "", "{\"bip\":\"10.87.0.1/16\",\"fixed-cidr\": \"10.87.248.0/21\"}", .finding = "bip 10.87.0.1/16" },
+    { "unless there is none", crowded, NULL, "{\"bip\":\"10.87.0.5/30\"}", "", NULL, .finding = "bip 10.87.0.5/30" },
+    { "or the user says where", crowded, NULL, "{\"bip\":\"10.87.0.1/16\",\"fixed-cidr\":\"10.87.0.0/24\"}", "", NULL, .finding = "bip 10.87.0.1/16" },
     { "near, but no clash", quiet, NULL, "{\"bip\":\"10.88.0.1/16\",\"fixed-cidr\":\"10.86.255.0/24\"}", "", NULL, .finding = "" },
     /* the file as a whole */
     { "unknown keys and numbers stay", dns_only, NULL, "{\n  \"x\" : 1.50e+01 ,\n  \"y\":18446744073709551616\n}", "", "{\n  \"x\" : 1.50e+01 ,\n  \"y\":18446744073709551616,\n  " DNS "\n}", .finding = "" },

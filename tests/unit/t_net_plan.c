@@ -511,6 +511,9 @@ static void advises_the_engine(void) {
     OK(is(&advice.dns[0], "169.254.53.53") && ip_is_none(&advice.dns[1]) && !advice.move &&
            advice.mtu == 1400 && advice.can_narrow,
        "dns and MTU, and dockerd's own subnets where they are free");
+    OK(advice.nneeded == 3 && is(&advice.needed[0], "10.1.0.5") &&
+           is(&advice.needed[1], "10.1.0.1") && is(&advice.needed[2], "10.1.0.1"),
+       "own address, gateway and resolver are not for containers");
     route_add("172.20.0.0/16", "10.1.0.1", ETH0);
     net_advise(&advice, &facts, &conf, &box);
     struct prefix vpn = net("172.20.0.0/16");
