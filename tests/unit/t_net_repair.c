@@ -2,9 +2,17 @@
  *
  * eth0 is one end of a pair of veth; resolv.conf is a file of this test's, mounted over the real
  * one in a mount namespace of its own. */
+#include <arpa/inet.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <stddef.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,7 +20,9 @@
 #include "base/own.h"
 #include "net/prepare.h"
 #include "net/repair.h"
+#include "net/role.h"
 #include "net/survey.h"
+#include "svc/wire.h"
 #include "tests/unit/netns.h"
 #include "tests/unit/tap.h"
 
@@ -290,6 +300,79 @@ static void prepares(void) {
         fd_close(&sockets[i]);
 }
 
+/* As gVisor does: no multicast groups of netlink. */
+static bool refuse_groups(void) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setsockopt, 0, 5),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOL_NETLINK, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NETLINK_ADD_MEMBERSHIP, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOPROTOOPT),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { sizeof code / sizeof *code, code };
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static pid_t start_role(const int sockets[NET_NSOCKETS], int pair[2], bool deaf) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+        return -1;
+    pid_t pid = fork();
+    if (pid != 0) {
+        fd_close(&pair[1]);
+        return pid;
+    }
+    fd_close(&pair[0]);
+    struct net_role role = { .sock = pair[1], .conf = &conf, .box = &box };
+    memcpy(role.sockets, sockets, sizeof role.sockets);
+    _exit(deaf && !refuse_groups() ? 99 : net_role_run(&role));
+}
+
+/* A query for the forwarder's own counts, which it answers by itself. The socket. */
+static int asks(void) {
+    static const uint8_t query[] = "\1\2\1\0\0\1\0\0\0\0\0\0\5stats\7pinnace\0\0\x10\0\3";
+    struct sockaddr_storage to;
+    socklen_t len = ip_to_sockaddr(&box.vip, box.port, &to);
+    AUTO_FD int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&to, len) < 0 || send(fd, query, sizeof query - 1, 0) < 0)
+        return -1;
+    return fd_take(&fd);
+}
+
+static bool is_answered(int fd) {
+    uint8_t reply[512];
+    return is_readable(fd, 5000) && recv(fd, reply, sizeof reply, 0) > 12 && reply[0] == 1 &&
+           reply[1] == 2;
+}
+
+static int status_of(pid_t pid) {
+    int status = -1;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void runs_the_role(bool deaf) {
+    static struct net_advice advice;
+    struct wire_word quit = { .head = WIRE_HEAD(WIRE_QUIT, struct wire_word) };
+    int sockets[NET_NSOCKETS], pair[2];
+    struct err e = { 0 };
+    begin("10.87.0.5/24", "via 10.87.0.1", PLAIN);
+    OK(net_prepare(&conf, &box, sockets, &advice, &e) == 0 && box.active, "prepared");
+    AUTO_FD int early = asks();
+    pid_t pid = start_role(sockets, pair, deaf);
+    OK(pid > 0 && is_answered(early), "what had been asked before role net came is answered%s",
+       deaf ? ", though it hears of nothing" : "");
+    AUTO_FD int late = asks();
+    OK(is_answered(late), "and what is asked then");
+    OK(wire_send(pair[0], &quit.head) == 0 && status_of(pid) == 0, "and ends when it is told to");
+    OK(resolv_is(PLAIN), "resolv.conf is as it was");
+    fd_close(&pair[0]);
+    for (int i = 0; i < NET_NSOCKETS; i++)
+        fd_close(&sockets[i]);
+}
+
 int main(void) {
     const char *why_not = make_world();
     logged = memfd_create("log", MFD_CLOEXEC);
@@ -305,6 +388,8 @@ int main(void) {
         cannot_write();
         knows_its_limits();
         prepares();
+        runs_the_role(false);
+        runs_the_role(true);
     }
     (void)unlink(file);
     log_init(-1, LOG_TEXT, LOG_ERROR);
