@@ -521,6 +521,21 @@ static void holds_for_any_network(void) {
 
 /* --- claims, advice, explanations ---------------------------------------------------------- */
 
+static void halves_are_no_claim(void) {
+    static struct net_advice advice;
+    world("10.9.0.5/24", "10.9.0.1", "10.9.0.1");
+    link_add(ETH1, "tun0", "tun");
+    addr_add(ETH1, "10.8.0.2/24");
+    route_add("0.0.0.0/1", "10.8.0.1", ETH1);
+    route_add("128.0.0.0/1", "10.8.0.1", ETH1);
+    decide();
+    net_advise(&advice, &facts, &conf, &box);
+    OK(!advice.move, "a VPN that takes both halves of the internet takes no subnet of dockerd's");
+    route_add("172.16.0.0/12", "10.8.0.1", ETH1);
+    net_advise(&advice, &facts, &conf, &box);
+    OK(advice.move && advice.to.bip.ip.b[0] == 10, "one that takes a company's network does");
+}
+
 static void advises_the_engine(void) {
     static struct net_advice advice;
     world("10.1.0.5/16", "10.1.0.1", "10.1.0.1");
@@ -585,6 +600,7 @@ int main(void) {
     plans_what_docker_will_do();
     plans_within_its_rights();
     holds_for_any_network();
+    halves_are_no_claim();
     advises_the_engine();
     explains();
     return tap_end();
