@@ -154,6 +154,10 @@ void net_choose(struct net_box *box, const struct net_facts *f, const struct net
     tell_limits(box, f, told);
 }
 
+/* Shorter prefixes lead to the internet as the default route does: VPNs take its halves, 0.0.0.0/1
+ * and 128.0.0.0/1, and they would claim everything. */
+enum { WIDE = 8 };
+
 void net_claims(struct claims *out, const struct net_facts *f, const struct net_conf *c,
                 const struct net_box *box) {
     const struct rtnl_table *t = &f->table;
@@ -172,7 +176,7 @@ void net_claims(struct claims *out, const struct net_facts *f, const struct net_
     for (size_t i = 0; i < t->nroutes; i++) {
         const struct rtnl_route *r = &t->routes[i];
         const struct rtnl_link *l = rtnl_find_link(t, r->link);
-        if (r->to.len > 0 && r->protocol != NET_ROUTE_PROTOCOL && l && net_is_outer(l))
+        if (r->to.len >= WIDE && r->protocol != NET_ROUTE_PROTOCOL && l && net_is_outer(l))
             claims_add(out, &r->to, "the route to %s by %s", prefix_text(&r->to, text), l->name);
     }
     for (size_t i = 0; i < f->resolv.n; i++) {

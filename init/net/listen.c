@@ -22,8 +22,11 @@ static int bind_one(const struct ip *ip, uint16_t port, int type) {
     bool v6 = ip->family == AF_INET6;
     if (v6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    (void)setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND, &on,
-                     sizeof on);
+    int level = v6 ? IPPROTO_IPV6 : IPPROTO_IP;
+    (void)setsockopt(fd, level, v6 ? IPV6_FREEBIND : IP_FREEBIND, &on, sizeof on);
+    /* Noted when something arrives, not when it is read: what waits for the forwarder to start
+     * would come from nowhere, and be dropped. */
+    (void)setsockopt(fd, level, v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, &on, sizeof on);
     if (type == SOCK_STREAM)
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(fd, (struct sockaddr *)&sa, len) < 0 ||

@@ -135,14 +135,25 @@ static void tell_subnet(struct planning *p, const struct nest *n) {
                                            "hosts are reached by the gateway, or not at all");
 }
 
+/* Sockets that are tied to the uplink send by it all the same; what comes back has to be let in
+ * though the way there is now the bridge's. */
+static void loosen_covered(struct planning *p, const struct nest *n, const struct ip *ip,
+                           const char *what) {
+    (void)what;
+    if (prefix_has(&n->p, ip) && net_can_narrow(p->f, p->c))
+        p->out->loosen = true;
+}
+
 static void collide(struct planning *p, const struct nest *n) {
-    if (!p->uplink.ip.family || !prefix_overlap(&n->p, &p->uplink))
-        return;
-    tell_subnet(p, n);
-    if (net_can_narrow(p->f, p->c)) {
-        if (n->p.len <= p->uplink.len)
-            p->out->narrow = p->uplink;
-        each_needed(p, n, pin_needed);
+    if (p->uplink.ip.family && prefix_overlap(&n->p, &p->uplink)) {
+        tell_subnet(p, n);
+        if (net_can_narrow(p->f, p->c)) {
+            if (n->p.len <= p->uplink.len)
+                p->out->narrow = p->uplink;
+            each_needed(p, n, pin_needed);
+        }
+    } else {
+        each_needed(p, n, loosen_covered); /* a resolver behind the gateway */
     }
     each_needed(p, n, tell_taken);
     if (p->out->narrow.ip.family)
@@ -161,6 +172,10 @@ static void plan_collisions(struct planning *p) {
     struct nest docker0 = { p->box->bridge, "docker0, as it is configured," };
     if (docker0.p.ip.family && !net_owner(t, &docker0.p.ip))
         collide(p, &docker0);
+    /* Host routes also tell that a route was taken away (repair.c): there has to be one. To the
+     * uplink's own address it leads nowhere, as the local table comes first. */
+    if (p->out->narrow.ip.family && p->out->npins == 0)
+        pin(p, &p->uplink.ip);
 }
 
 /* --- who answers ---------------------------------------------------------------------------- */

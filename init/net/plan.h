@@ -77,7 +77,8 @@ struct net_box {
      * resolver on loopback later (a network is attached) has that one ask us: these are behind. */
     struct ip first[NET_MAX_FIRST];
     size_t nfirst;
-    int accept_local_was; /* of the uplink, to be put back; -1: not known */
+    char tuned[16];       /* the uplink of the start, of which these two were; "" */
+    int accept_local_was; /* to be put back; -1: not known */
     int rp_filter_was;
     int ipv6_off_was;       /* as ipv6_off */
     struct nft_rules rules; /* that prepare has made */

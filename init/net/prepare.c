@@ -41,6 +41,7 @@ static bool is_left_over(const struct net_facts *f) {
 }
 
 static void remember_sysctls(struct net_box *box, const struct net_facts *f, const char *uplink) {
+    (void)snprintf(box->tuned, sizeof box->tuned, "%s", uplink);
     box->accept_local_was = uplink[0] ? net_sysctl("ipv4", uplink, "accept_local") : -1;
     box->rp_filter_was = uplink[0] ? net_sysctl("ipv4", uplink, "rp_filter") : -1;
     box->ipv6_off_was = f->ipv6_off;
@@ -48,10 +49,9 @@ static void remember_sysctls(struct net_box *box, const struct net_facts *f, con
         box->accept_local_was = 0;
 }
 
-/* Decide, listen and repair once. -EPERM: with these rights it cannot be done. */
-static int attempt(const struct net_facts *f, const struct net_conf *conf, struct net_box *box,
-                   int sockets[NET_NSOCKETS], struct net_plan *plan) {
-    struct repair r = { 0 };
+/* Decide, listen and repair once. What could not be done is in r->failed. */
+static void attempt(struct repair *r, const struct net_facts *f, const struct net_conf *conf,
+                    struct net_box *box, int sockets[NET_NSOCKETS], struct net_plan *plan) {
     struct findings told = { .n = 0 };
     struct err e = { 0 };
     net_choose(box, f, conf, &told);
@@ -65,24 +65,36 @@ static int attempt(const struct net_facts *f, const struct net_conf *conf, struc
     tell(&told);
     tell(&plan->findings);
     if (!box->active)
-        return 0;
-    rc = repair_apply(&r, plan, f, box);
-    box->rules = r.rules;
-    if (rc != -EPERM)
+        return;
+    *r = (struct repair){ .has_resolv = false };
+    (void)repair_apply(r, plan, f, box);
+    box->rules = r->rules;
+    if (!r->failed[ACT_ADDRESS] && !r->failed[ACT_RULES])
         tell_box(box, plan);
-    return rc;
+}
+
+/* Facts that only show when it is tried: root of a user namespace that does not own the network;
+ * a kernel with nf_tables, but not all of it that we need. */
+static bool learn(struct net_facts *f, const struct repair *r) {
+    if (r->failed[ACT_ADDRESS])
+        f->admin = false;
+    else if (r->failed[ACT_RULES])
+        f->nft = NFT_ABSENT;
+    return r->failed[ACT_ADDRESS] || r->failed[ACT_RULES];
 }
 
 static void settle(struct net_facts *f, const struct net_conf *conf, struct net_box *box,
                    int sockets[NET_NSOCKETS], struct net_plan *plan) {
     const struct rtnl_link *uplink = net_uplink(&f->table);
     (void)snprintf(plan->uplink_name, sizeof plan->uplink_name, "%s", uplink ? uplink->name : "");
-    if (attempt(f, conf, box, sockets, plan) != -EPERM)
-        return;
-    /* root of a user namespace that does not own the network: a fact that only shows now. */
-    close_all(sockets);
-    f->admin = false;
-    (void)attempt(f, conf, box, sockets, plan);
+    for (int left = 3; left > 0; left--) { /* as often as there is something to be learned */
+        struct repair r = { .has_resolv = false };
+        close_all(sockets);
+        attempt(&r, f, conf, box, sockets, plan);
+        if (!learn(f, &r))
+            return;
+    }
+    box->active = false;
 }
 
 int net_prepare(const struct net_conf *conf, struct net_box *box, int sockets[NET_NSOCKETS],

@@ -122,9 +122,11 @@ static int add_pins(const struct net_plan *plan, const struct net_facts *f) {
         const struct rtnl_route *pin = &plan->pins[i];
         if (find_route(&f->table, pin->link, &pin->to))
             continue;
-        rc = first_of(rc, rtnl_route_add(pin));
-        log_info(UNIT, "added a host route to %s by %s", ip_text(&pin->to.ip, text),
-                 plan->uplink_name);
+        int added = rtnl_route_add(pin);
+        rc = first_of(rc, added);
+        if (added == 0)
+            log_info(UNIT, "added a host route to %s by %s", ip_text(&pin->to.ip, text),
+                     plan->uplink_name);
     }
     return rc;
 }
@@ -203,20 +205,36 @@ static int keep_sysctl(const struct net_plan *plan, const char *key, bool wanted
     return rc;
 }
 
+/* The bridge is gone: what it was before. */
+static int release_sysctl(const struct net_box *box, const char *key, int ours, int was) {
+    if (was < 0 || was == ours || net_sysctl(box->tuned, key) != ours)
+        return 0;
+    int rc = net_sysctl_set(box->tuned, key, was);
+    if (rc == 0)
+        log_info(UNIT, "set net.ipv4.conf.%s.%s back to %d", box->tuned, key, was);
+    return rc;
+}
+
 /* rp_filter: strict (1) would drop what is to be let in; off (0) and loose (2) do not. */
-static int keep_sysctls(struct repair *r, const struct net_plan *plan, const struct net_facts *f) {
+static int keep_sysctls(struct repair *r, const struct net_plan *plan, const struct net_facts *f,
+                        const struct net_box *box) {
+    bool strict = f->rp_filter == 1, same = strcmp(box->tuned, plan->uplink_name) == 0;
     int rc = keep_sysctl(plan, "accept_local", plan->accept_local, f->accept_local, 1);
-    rc = first_of(
-        rc, keep_sysctl(plan, "rp_filter", plan->loosen && f->rp_filter == 1, f->rp_filter, 2));
+    rc = first_of(rc, keep_sysctl(plan, "rp_filter", plan->loosen && strict, f->rp_filter, 2));
+    if (same && !plan->accept_local)
+        rc = first_of(rc, release_sysctl(box, "accept_local", 1, box->accept_local_was));
+    if (same && !plan->loosen)
+        rc = first_of(rc, release_sysctl(box, "rp_filter", 2, box->rp_filter_was));
     return report(r, ACT_SYSCTL, rc, "the uplink's sysctls cannot be set");
 }
 
 /* --- resolv.conf -------------------------------------------------------------------------- */
 
-/* Write what `make` makes of it. 1 when that was something new, 0, or -errno. */
+/* Write what `make` makes of it. 1 when that was something new, 0, or -errno. What would be too
+ * large to be read again is not written: it could not be given back. */
 static int rewrite_resolv(bool (*make)(struct text *, const char *, size_t, const struct ip *),
-                          const struct ip *by) {
-    enum { CAP = 2 * MAX_RESOLV_CONF };
+                          const struct ip *by, bool wait_for_text) {
+    enum { CAP = MAX_RESOLV_CONF + 1 };
     struct err e = { 0 };
     size_t len;
     int code;
@@ -227,6 +245,8 @@ static int rewrite_resolv(bool (*make)(struct text *, const char *, size_t, cons
     struct text new = { .buf = buf, .cap = CAP };
     if (code)
         return -code;
+    if (len == 0 && wait_for_text)
+        return 0;
     if (!make(&new, old, len, by))
         return -EFBIG;
     if (new.len == len && memcmp(new.buf, old, len) == 0)
@@ -235,11 +255,14 @@ static int rewrite_resolv(bool (*make)(struct text *, const char *, size_t, cons
     return rc < 0 ? rc : 1;
 }
 
+/* A file that was ours and is empty now is being written by somebody, who would write on into
+ * the one that we replace: its closing is heard. */
 static int keep_resolv(struct repair *r, const struct net_box *box) {
     char text[IP_TEXT];
     if (!box->resolv)
         return 0;
-    int rc = rewrite_resolv(resolv_take, &box->vip);
+    int rc = rewrite_resolv(resolv_take, &box->vip, r->has_resolv);
+    r->has_resolv |= rc >= 0;
     if (rc > 0)
         log_info(UNIT, RESOLV_CONF " names %s; its own resolvers stand there, marked",
                  ip_text(&box->vip, text));
@@ -258,11 +281,12 @@ int repair_apply(struct repair *r, const struct net_plan *plan, const struct net
                  const struct net_box *box) {
     int rc = keep_addresses(r, f, box);
     rc = first_of(rc, keep_rules(r, &plan->rules, box->nft));
+    bool answered = rc == 0;
     if (f->admin && plan->uplink) {
         rc = first_of(rc, keep_routes(r, plan, f));
-        rc = first_of(rc, keep_sysctls(r, plan, f));
+        rc = first_of(rc, keep_sysctls(r, plan, f, box));
     }
-    return first_of(rc, keep_resolv(r, box));
+    return answered ? first_of(rc, keep_resolv(r, box)) : rc;
 }
 
 static void undo_sysctl(const char *family, const char *link, const char *key, int was) {
@@ -280,7 +304,7 @@ static void undo_address(const struct net_facts *f, const struct ip *ip) {
 /* resolv.conf first, for the same reason. */
 void repair_undo(const struct net_facts *f, const struct net_box *box) {
     const struct rtnl_link *uplink = net_uplink(&f->table);
-    int rc = box->resolv ? rewrite_resolv(give_back, NULL) : 0;
+    int rc = box->resolv ? rewrite_resolv(give_back, NULL, false) : 0;
     if (rc < 0)
         log_warn(UNIT, RESOLV_CONF " cannot be put back: %s", strerror(-rc));
     if (box->nft)
@@ -288,8 +312,10 @@ void repair_undo(const struct net_facts *f, const struct net_box *box) {
     if (uplink && f->admin) {
         (void)widen(f, uplink->index);
         (void)remove_pins(NULL, f);
-        undo_sysctl("ipv4", uplink->name, "accept_local", box->accept_local_was);
-        undo_sysctl("ipv4", uplink->name, "rp_filter", box->rp_filter_was);
+    }
+    if (f->admin && box->tuned[0]) {
+        undo_sysctl("ipv4", box->tuned, "accept_local", box->accept_local_was);
+        undo_sysctl("ipv4", box->tuned, "rp_filter", box->rp_filter_was);
     }
     if (box->on_lo) {
         undo_address(f, &box->vip);

@@ -14,10 +14,12 @@ enum repair_act { ACT_ADDRESS, ACT_RULES, ACT_ROUTES, ACT_SYSCTL, ACT_RESOLV, RE
 struct repair {
     struct nft_rules rules;   /* the last that were applied; none at first, or the box's */
     int failed[REPAIR_NACTS]; /* the errno it has told; 0 */
+    bool has_resolv;          /* resolv.conf has been ours */
 };
 
-/* Bring about `plan`. The first failure as -errno, when all has been tried: with -EPERM, what
- * CAP_NET_ADMIN seemed to allow is not allowed here. */
+/* Bring about `plan`. The first failure as -errno, when all has been tried; `failed` says of what.
+ * resolv.conf is left alone as long as the address or the rules cannot be had: nobody would
+ * answer there. */
 int repair_apply(struct repair *r, const struct net_plan *plan, const struct net_facts *f,
                  const struct net_box *box);
 

@@ -55,37 +55,51 @@ static void changed(struct net *n) {
     timer_arm(&n->loop, &n->settle, wait);
 }
 
+/* A socket that has gone wrong would wake us for ever. */
+static void hear(struct net *n, struct source *s, const char *of) {
+    int rc = nl_drain(s->fd);
+    if (rc < 0) {
+        loop_unwatch(s);
+        log_warn(UNIT, "nobody tells of changes of %s any more: %s", of, strerror(-rc));
+    }
+    if (rc != 0)
+        changed(n);
+}
+
 static void routes_ready(struct source *s, uint32_t got) {
     (void)got;
-    if (nl_drain(s->fd) != 0)
-        changed(CONTAINER_OF(s, struct net, routes));
+    hear(CONTAINER_OF(s, struct net, routes), s, "links, addresses and routes");
 }
 
 static void rules_ready(struct source *s, uint32_t got) {
     (void)got;
-    if (nl_drain(s->fd) != 0)
-        changed(CONTAINER_OF(s, struct net, rules));
+    hear(CONTAINER_OF(s, struct net, rules), s, "nf_tables rules");
 }
 
-/* A file that is written in place is watched itself: it may be a mount, whose directory does not
- * tell. One that is replaced shows in its directory. */
-static void watch_file(struct net *n) {
-    if (n->files.fd >= 0)
-        n->file_watch = inotify_add_watch(n->files.fd, RESOLV_CONF,
-                                          IN_CLOSE_WRITE | IN_DELETE_SELF | IN_MOVE_SELF);
-}
-
+/* Where the name of the file is found, also if it is a link to what is not there yet. */
 static void watch_directories(struct net *n) {
     static const uint32_t mask = IN_MOVED_TO | IN_CREATE;
     char target[PATH_MAX];
     (void)inotify_add_watch(n->files.fd, "/etc", mask);
-    if (!realpath(RESOLV_CONF, target))
-        return;
+    if (!realpath(RESOLV_CONF, target)) {
+        ssize_t len = readlink(RESOLV_CONF, target, sizeof target - 1);
+        target[len > 0 ? len : 0] = '\0';
+    }
     char *slash = strrchr(target, '/');
-    if (slash && slash != target) {
+    if (slash && target[0] == '/' && slash != target) {
         *slash = '\0';
         (void)inotify_add_watch(n->files.fd, target, mask);
     }
+}
+
+/* A file that is written in place is watched itself: it may be a mount, whose directory does not
+ * tell. One that is replaced shows in its directory. Both may be others every time. */
+static void watch_file(struct net *n) {
+    if (n->files.fd < 0)
+        return;
+    watch_directories(n);
+    n->file_watch =
+        inotify_add_watch(n->files.fd, RESOLV_CONF, IN_CLOSE_WRITE | IN_DELETE_SELF | IN_MOVE_SELF);
 }
 
 static void files_ready(struct source *s, uint32_t got) {
@@ -242,13 +256,14 @@ static int start(struct net *n) {
     if (!n->forwarder)
         return -ENOMEM;
     rc = watch(n, &n->control, n->role->sock, control_ready);
-    if (rc == 0)
-        rc = watch(n, &n->routes, rtnl_listen(), routes_ready);
+    /* Who hears nothing can still answer, as things were (gVisor has no such groups). */
+    if (watch(n, &n->routes, rtnl_listen(), routes_ready) < 0)
+        log_warn(UNIT, "nobody tells when links, addresses and routes change");
     if (n->role->box->nft && watch(n, &n->rules, nft_listen(), rules_ready) < 0)
         log_warn(UNIT,
                  "nobody tells when nf_tables rules change: they are looked at when routes do");
-    if (watch(n, &n->files, inotify_init1(IN_NONBLOCK | IN_CLOEXEC), files_ready) == 0)
-        watch_directories(n);
+    if (watch(n, &n->files, inotify_init1(IN_NONBLOCK | IN_CLOEXEC), files_ready) < 0)
+        log_warn(UNIT, "nobody tells when " RESOLV_CONF " changes");
     return rc;
 }
 

@@ -170,8 +170,8 @@ static void end_begin(struct box *b) {
     publish_turn(b);
     if (b->killed && b->nunits > (b->main >= 0 ? 1U : 0U) && !b->log.child.pid)
         role_start(&b->log); /* KILL took it: somebody has to print what is left */
-    if (b->killed && b->net_box.active && !b->net.child.pid)
-        role_start(&b->net); /* and to take the repairs of the network back */
+    if (b->net_box.active && !b->net.child.pid)
+        role_start(&b->net); /* it has just died, or KILL took it: the repairs are taken back */
     roles_quit(b);
 }
 

@@ -1,6 +1,7 @@
 /* prepare_step.c — the `prepare` fork: network and box are made fit for the engine before
- * anything starts. PID 1 takes one fixed-size result and the forwarder's sockets from it, and
- * reads nothing itself. */
+ * anything starts. PID 1 takes two fixed-size results from it, and the forwarder's sockets, and
+ * reads nothing itself. The network's comes first: should the engine's part be killed, names are
+ * asked of us by then, and somebody has to answer, and to take that back at the end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,11 +17,10 @@
 
 enum { PREPARE_LIMIT_S = 30 };
 
-/* What crosses the socket, in one message. */
+/* What crosses the socket, behind a struct net_box in a message of its own. */
 struct answer {
     int32_t code; /* 0 or a positive errno: no engine can be started */
     char why[MAX_PROBE_REASON];
-    struct net_box net;
     struct engine_result result;
 };
 
@@ -35,8 +35,8 @@ union rights {
     char room[CMSG_SPACE(NET_NSOCKETS * sizeof(int))];
 };
 
-static int send_answer(int fd, const struct answer *a, const int *sockets) {
-    struct iovec iov = { .iov_base = (void *)a, .iov_len = sizeof *a };
+static bool send_network(int fd, const struct net_box *box, const int *sockets) {
+    struct iovec iov = { .iov_base = (void *)box, .iov_len = sizeof *box };
     struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
     union rights rights = { .room = { 0 } };
     size_t n = 0;
@@ -50,12 +50,12 @@ static int send_answer(int fd, const struct answer *a, const int *sockets) {
         m.msg_control = &rights;
         m.msg_controllen = (socklen_t)CMSG_SPACE(n * sizeof(int));
     }
-    return sendmsg(fd, &m, MSG_NOSIGNAL) == (ssize_t)sizeof *a ? 0 : 1;
+    return sendmsg(fd, &m, MSG_NOSIGNAL) == (ssize_t)sizeof *box;
 }
 
-/* False: no whole answer. The sockets are ours then. */
-static bool take_answer(int fd, struct answer *a, int sockets[NET_NSOCKETS]) {
-    struct iovec iov = { .iov_base = a, .iov_len = sizeof *a };
+/* False: no whole answer; the box is not active then. The sockets are ours. */
+static bool take_network(int fd, struct net_box *box, int sockets[NET_NSOCKETS]) {
+    struct iovec iov = { .iov_base = box, .iov_len = sizeof *box };
     union rights rights = { .room = { 0 } };
     struct msghdr m = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof rights
@@ -67,7 +67,16 @@ static bool take_answer(int fd, struct answer *a, int sockets[NET_NSOCKETS]) {
     if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
         c->cmsg_len <= CMSG_LEN(NET_NSOCKETS * sizeof(int)))
         memcpy(sockets, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
-    return got == (ssize_t)sizeof *a;
+    if (got == (ssize_t)sizeof *box)
+        return true;
+    *box = (struct net_box){ .active = false };
+    return false;
+}
+
+static bool take_answer(int fd, struct answer *a) {
+    bool whole = recv(fd, a, sizeof *a, MSG_DONTWAIT) == (ssize_t)sizeof *a;
+    a->why[sizeof a->why - 1] = '\0';
+    return whole;
 }
 
 /* The network first: the engine is told about it. Without it the engine is as it would be. */
@@ -79,21 +88,24 @@ static int prepare_run(void *arg) {
     struct engine_subnets subnets = { .n = 0 };
     struct net_advice advice;
     struct engine_network network;
+    struct net_box box;
     struct answer a = { .code = 0 };
     struct err e = { 0 };
     int sockets[NET_NSOCKETS];
     if (b->engine >= 0)
         engine_find_subnets(&conf, &subnets);
     network_know(&net_conf, &subnets);
-    bool known = net_prepare(&net_conf, &a.net, sockets, &advice, &e) == 0;
+    bool known = net_prepare(&net_conf, &box, sockets, &advice, &e) == 0;
     if (known)
         network_advise(&network, &advice);
     else
         log_warn("net", "%s; the network is left as it is", e.text);
+    if (!send_network(job->fd, &box, sockets))
+        return 1;
     if (b->engine >= 0)
         a.code = -engine_prepare(&conf, known ? &network : NULL, getppid(), &a.result, &e);
     (void)snprintf(a.why, sizeof a.why, "%.190s", e.text);
-    return send_answer(job->fd, &a, sockets);
+    return send(job->fd, &a, sizeof a, MSG_NOSIGNAL) == (ssize_t)sizeof a ? 0 : 1;
 }
 
 /* The words lie one after the other, each with its NUL: nwords of them, inside the field. */
@@ -171,19 +183,18 @@ static void prepare_done(struct box *b, const char *problem) {
 
 static void prepare_exited(struct child *c, struct exit_info how) {
     struct box *b = CONTAINER_OF(c, struct box, prepare);
-    struct answer a;
-    bool whole = take_answer(b->prepare_sock, &a, b->net_sockets);
+    struct answer a = { .code = 0 };
+    bool whole = take_network(b->prepare_sock, &b->net_box, b->net_sockets) &&
+                 take_answer(b->prepare_sock, &a);
     fd_close(&b->prepare_sock);
-    a.why[sizeof a.why - 1] = '\0';
+    if (b->net_box.active)
+        role_start(&b->net);
     if (!whole || how.signaled || how.code != 0) {
         prepare_done(b, how.signaled && how.code == SIGKILL ? "prepare took too long"
                                                             : "prepare ended without a result");
         return;
     }
-    b->net_box = a.net;
     b->prepared = a.result;
-    if (b->net_box.active)
-        role_start(&b->net);
     if (a.code) {
         prepare_done(b, a.why);
     } else if (b->engine >= 0 && !unpack_words(b)) {

@@ -67,6 +67,13 @@ static struct prefix some_prefix(struct input *in) {
     return (struct prefix){ ip, byte(in) % (ip_bits(&ip) + 1) };
 }
 
+/* Not everything at once: looking for what is free takes longest where nothing is. */
+static struct prefix some_network(struct input *in) {
+    struct prefix p = some_prefix(in);
+    p.len = p.len < 12 ? 12 : p.len;
+    return p;
+}
+
 static void some_links(struct input *in) {
     static const char *const kinds[] = { "", "bridge", "veth", "tun" };
     for (int n = byte(in) % 6, i = 0; i < n; i++) {
@@ -82,7 +89,7 @@ static void some_links(struct input *in) {
 static void some_addresses(struct input *in) {
     for (int n = byte(in) % 8; n > 0; n--) {
         struct rtnl_table *t = &facts.table;
-        struct rtnl_addr a = { 1 + byte(in) % (int)t->nlinks, some_prefix(in) };
+        struct rtnl_addr a = { 1 + byte(in) % (int)t->nlinks, some_network(in) };
         t->addrs[t->naddrs++] = a;
         t->routes[t->nroutes++] = (struct rtnl_route){ .to = prefix_of(&a.p.ip, a.p.len),
                                                        .link = a.link,
@@ -129,7 +136,7 @@ static void some_world(struct input *in) {
     for (int n = byte(in) % 3; n > 0; n--)
         conf.upstream[conf.nupstream++] = some_ip(in);
     for (int n = byte(in) % 3; n > 0; n--)
-        conf.reserve[conf.nreserve++] = some_prefix(in);
+        conf.reserve[conf.nreserve++] = some_network(in);
     if (byte(in) & 1) {
         conf.subnets[0].p = some_prefix(in);
         conf.subnets[conf.nsubnets++].key = "bip";

@@ -13,9 +13,10 @@ import threading
 import time
 from functools import partial
 
-from box import read
+from box import Box, read
 from netlab import (EMBEDDED, INTERNET, NXDOMAIN, REFUSED, SERVFAIL, VIP, Server, World, ask,
-                    first_answer, greeted, make_query, missing_tools, network, read_reply,
+                    first_answer, greeted, make_query, missing_tools, nameservers, network,
+                    read_reply,
                     resolv_conf, run_cells)
 from tap import Tap, wait_for
 
@@ -413,6 +414,29 @@ def ends_collided(cell):
             if "eth0" in x}, "routes of the uplink are as before", after["routes"])
 
 
+def prepare_is_killed(cell):
+    """In its engine part: names are asked of us by then, so that it has to be known."""
+    w = World("T0")
+    before = state_of(w)
+    dockerd = os.path.join(cell.dir, "dockerd")
+    with open(dockerd, "w") as f:
+        f.write("#!/bin/sh\nexec sleep 60\n")
+    os.chmod(dockerd, 0o755)
+    w.dind.ip("link set eth0 mtu 1400")  # for which the version is asked
+    with w.dind.inside():
+        b = Box(cell, f"command = {dockerd}\n", ["sleep", "600"], pid1=False,
+                env={"PINNACE_ENGINE_ENABLED": "yes"})
+    cell.ok(wait_for(lambda: nameservers() == [VIP], 10), "the network is prepared", b)
+    pid = b.role("prepare")
+    cell.ok(bool(pid), "and the engine is being", b)
+    os.kill(pid, signal.SIGKILL)
+    b.wait()
+    after = state_of(w)
+    for key in before:
+        cell.ok(after[key] == before[key], f"in the end {key} is as before",
+                f"{before[key]}\n{after[key]}\n{b}")
+
+
 def left_alone(ini, cell):
     """mode = auto without an engine, or off: nothing is touched."""
     w = World("TA")
@@ -600,6 +624,7 @@ def stories():
         words = [topology, "a mount" if mounted else "a file"] + ["killed once"] * killed
         yield f"it gives back, {', '.join(words)}", partial(gives_back, topology, mounted, killed)
     yield "it ends while collided", ends_collided
+    yield "prepare is killed", prepare_is_killed
     yield "left alone, auto without an engine", partial(left_alone, "")
     yield "left alone, off", partial(left_alone, "[dns]\nmode = off\n")
     for mode, ini, net_admin in (("forward", FORWARD, True), ("dnat", DNAT, True),

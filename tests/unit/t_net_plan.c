@@ -377,6 +377,34 @@ static void plans_collisions(void) {
     }
 }
 
+static void plans_for_resolvers_far_away(void) {
+    world("10.9.0.5/24", "10.9.0.1", "172.20.0.10");
+    bridge_add(DOCKER0, "br0", "172.20.0.1/16");
+    decide();
+    OK(plan.upstreams[0].link == ETH0 && plan.loosen && !plan.accept_local && plan.npins == 0 &&
+           !plan.narrow.ip.family,
+       "a bridge covers a resolver behind the gateway: its answers are let in");
+    world("10.9.0.5/24", "10.9.0.1", "172.20.0.1");
+    bridge_add(DOCKER0, "br0", "172.20.0.1/16");
+    decide();
+    OK(plan.accept_local && plan.loosen && says(&plan.findings, LOG_WARN, "br0 has the address"),
+       "it takes the resolver's address: so, too");
+    world("10.9.0.5/32", NULL, "172.20.0.10");
+    route_add("169.254.1.1/32", NULL, ETH0);
+    route_add("0.0.0.0/0", "169.254.1.1", ETH0);
+    bridge_add(DOCKER0, "br0", "172.20.0.1/16");
+    decide();
+    OK(plan.loosen && plan.upstreams[0].link == ETH0 && plan.npins == 0,
+       "an uplink without a network of its own: the same");
+    conf.repair = false;
+    decide();
+    OK(!plan.loosen && !plan.accept_local, "without the right to it nothing is changed");
+    world("10.9.0.5/24", "10.9.0.1", "172.20.0.10");
+    bridge_add(DOCKER0, "br0", "172.21.0.1/16");
+    decide();
+    OK(!plan.loosen && !plan.accept_local, "nor for a bridge that covers nobody");
+}
+
 static void plans_what_docker_will_do(void) {
     world("172.17.0.5/16", "172.17.0.1", "172.17.0.1");
     conf.subnets[0].p = net("172.17.0.1/16");
@@ -502,6 +530,21 @@ static void holds_for_any_network(void) {
 
 /* --- claims, advice, explanations ---------------------------------------------------------- */
 
+static void halves_are_no_claim(void) {
+    static struct net_advice advice;
+    world("10.9.0.5/24", "10.9.0.1", "10.9.0.1");
+    link_add(ETH1, "tun0", "tun");
+    addr_add(ETH1, "10.8.0.2/24");
+    route_add("0.0.0.0/1", "10.8.0.1", ETH1);
+    route_add("128.0.0.0/1", "10.8.0.1", ETH1);
+    decide();
+    net_advise(&advice, &facts, &conf, &box);
+    OK(!advice.move, "a VPN that takes both halves of the internet takes no subnet of dockerd's");
+    route_add("172.16.0.0/12", "10.8.0.1", ETH1);
+    net_advise(&advice, &facts, &conf, &box);
+    OK(advice.move && advice.to.bip.ip.b[0] == 10, "one that takes a company's network does");
+}
+
 static void advises_the_engine(void) {
     static struct net_advice advice;
     world("10.1.0.5/16", "10.1.0.1", "10.1.0.1");
@@ -565,9 +608,11 @@ int main(void) {
     plans_upstreams();
     remembers_the_first();
     plans_collisions();
+    plans_for_resolvers_far_away();
     plans_what_docker_will_do();
     plans_within_its_rights();
     holds_for_any_network();
+    halves_are_no_claim();
     advises_the_engine();
     explains();
     return tap_end();
