@@ -222,7 +222,7 @@ static int judge_clash(struct planner *p, const struct clash *c, struct err *e) 
 
 /* All of them are told; the first that is fatal is the error. */
 static int find_overlaps(struct planner *p, const struct engine_subnets *users, struct err *e) {
-    char mine[PREFIX_TEXT], theirs[PREFIX_TEXT];
+    char mine[PREFIX_TEXT];
     int rc = 0;
     for (size_t i = 0; i < users->n * p->net->ntaken; i++) {
         size_t u = i / p->net->ntaken;
@@ -232,8 +232,8 @@ static int find_overlaps(struct planner *p, const struct engine_subnets *users, 
         if (!prefix_overlap(s, &t->p))
             continue;
         struct text what = TEXT(c.text);
-        text_add(&what, "%s %s %s %s %s %s", c.key, prefix_text(s, mine), place_of(p, c.flag).text,
-                 s->len <= t->p.len ? "covers" : "lies in", t->what, prefix_text(&t->p, theirs));
+        text_add(&what, "%s %s %s %s %s", c.key, prefix_text(s, mine), place_of(p, c.flag).text,
+                 s->len <= t->p.len ? "covers" : "lies in", t->what);
         int failed = judge_clash(p, &c, rc < 0 ? NULL : e);
         rc = rc < 0 ? rc : failed;
     }

@@ -33,7 +33,7 @@ struct engine_conf {
     bool tmpfs_tmp; /* mount a tmpfs on /tmp */
 };
 
-/* A subnet that somebody needs, and who: "eth0's network", "the resolver". */
+/* A subnet that somebody needs, and who: "eth0's network 10.1.0.0/16", "the resolver 10.1.0.1". */
 struct engine_taken {
     struct prefix p;
     char what[64];

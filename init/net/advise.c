@@ -30,7 +30,7 @@ void net_advise(struct net_advice *out, const struct net_facts *f, const struct 
                 const struct net_box *box) {
     memset(out, 0, sizeof *out);
     net_claims(&out->taken, f, c, box);
-    out->can_narrow = net_can_narrow(f, c);
+    out->can_narrow = box->active && net_can_narrow(f, c); /* by role net */
     find_needed(out, f, c);
     const struct rtnl_link *uplink = net_uplink(&f->table);
     out->mtu = uplink ? uplink->mtu : 0;

@@ -23,7 +23,7 @@ static struct prefix net(const char *text) {
 static void take(struct engine_network *n, const char *what, const char *subnet) {
     struct engine_taken *t = &n->taken[n->ntaken++];
     t->p = net(subnet);
-    (void)snprintf(t->what, sizeof t->what, "%s", what);
+    (void)snprintf(t->what, sizeof t->what, "%s %s", what, subnet);
 }
 
 /* Nothing to be set; two things that must not be covered. */

@@ -567,6 +567,7 @@ static void advises_the_engine(void) {
     choose();
     net_advise(&advice, &facts, &conf, &box);
     OK(ip_is_none(&advice.dns[0]) && advice.move, "off: no dns, and still no collision");
+    OK(!advice.can_narrow, "nor is anything of the user's made good, as no role net is there");
     world("172.17.0.5/16", "172.17.0.1", "172.17.0.1");
     facts.admin = false;
     choose();
