@@ -207,9 +207,9 @@ static int keep_sysctl(const struct net_plan *plan, const char *key, bool wanted
 
 /* The bridge is gone: what it was before. */
 static int release_sysctl(const struct net_box *box, const char *key, int ours, int was) {
-    if (was < 0 || was == ours || net_sysctl(box->tuned, key) != ours)
+    if (was < 0 || was == ours || net_sysctl("ipv4", box->tuned, key) != ours)
         return 0;
-    int rc = net_sysctl_set(box->tuned, key, was);
+    int rc = net_sysctl_set("ipv4", box->tuned, key, was);
     if (rc == 0)
         log_info(UNIT, "set net.ipv4.conf.%s.%s back to %d", box->tuned, key, was);
     return rc;

@@ -27,7 +27,9 @@ int net_sysctl(const char *family, const char *link, const char *key) {
     sysctl_dir(dir, family, link);
     (void)snprintf(path, sizeof path, "%s/%.40s", dir, key);
     file_peek(path, text, sizeof text);
-    return text[0] ? atoi(text) : -1;
+    char *end;
+    long value = strtol(text, &end, 10);
+    return end == text ? -1 : (int)value;
 }
 
 int net_sysctl_set(const char *family, const char *link, const char *key, int value) {
