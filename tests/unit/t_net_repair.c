@@ -130,8 +130,8 @@ static bool lacks_route(const char *what) {
 }
 
 static bool sysctls_are(int accept_local, int rp_filter) {
-    return net_sysctl("eth0", "accept_local") == accept_local &&
-           net_sysctl("eth0", "rp_filter") == rp_filter;
+    return net_sysctl("ipv4", "eth0", "accept_local") == accept_local &&
+           net_sysctl("ipv4", "eth0", "rp_filter") == rp_filter;
 }
 
 /* --- tests -------------------------------------------------------------------------------- */
