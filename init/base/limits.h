@@ -24,6 +24,7 @@ enum {
     MAX_DNS_IN_FLIGHT = 1024, /* queries being asked at once; further ones get SERVFAIL */
     MAX_DNS_PER_CLIENT = 256, /* of them for one client address; further ones get SERVFAIL */
     MAX_DNS_TCP = 64,         /* DNS clients on TCP at once; the idlest makes room */
+    MAX_OUTER_LINKS = 8,      /* links whose queries are refused; the uplink first, says so */
     MAX_RESOLV_CONF = 65536,  /* bytes of resolv.conf; larger: left alone, says so */
     MAX_SUBNETS = 64,         /* subnets the user has set or reserved; config error */
     MAX_POOLS = 4,            /* default-address-pools of ours */

@@ -84,6 +84,11 @@ static int examine(struct examination *x, const struct conf *conf, struct engine
     int rc = net_survey(&x->facts, e);
     if (rc < 0)
         return rc;
+    if (x->facts.resolv.ours && !x->facts.admin) {
+        /* The box has rights that whoever asks here has not. */
+        x->facts.admin = x->facts.resolv_writable = true;
+        x->facts.nft = x->facts.nft == NFT_DENIED ? NFT_USABLE : x->facts.nft;
+    }
     net_choose(&x->box, &x->facts, &x->conf, &x->findings);
     x->box.port = x->box.nft ? NET_FORWARDER_PORT : 53;
     x->box.port6 = ip_is_none(&x->box.vip6) ? 0 : NET_FORWARDER_PORT;

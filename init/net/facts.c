@@ -9,6 +9,21 @@ bool net_is_outer(const struct rtnl_link *l) {
     return l->up && !l->loopback && l->master == 0 && strcmp(l->kind, "bridge") != 0;
 }
 
+bool net_is_open(const struct rtnl_table *t, const struct rtnl_link *l) {
+    if (!net_is_outer(l))
+        return false;
+    for (size_t i = 0; i < t->nroutes; i++)
+        if (t->routes[i].link == l->index && t->routes[i].gateway.family)
+            return true;
+    for (size_t i = 0; i < t->naddrs; i++) {
+        const struct prefix *p = &t->addrs[i].p;
+        if (t->addrs[i].link == l->index && !ip_is_link_local(&p->ip) &&
+            p->len + 2 < ip_bits(&p->ip))
+            return true;
+    }
+    return false;
+}
+
 static bool is_outer(const struct rtnl_table *t, int index) {
     const struct rtnl_link *l = rtnl_find_link(t, index);
     return l && net_is_outer(l);

@@ -98,24 +98,23 @@ static int begin_listening(struct listener *l, struct source *s) {
     return code < 0 ? -errno : loop_watch(l->f->loop, s);
 }
 
-static struct listener *listener_of(struct forwarder *f, int udp, int tcp) {
-    for (size_t i = 0; i < f->nlisteners; i++)
-        if (f->listeners[i].udp.fd == udp && f->listeners[i].tcp.fd == tcp)
-            return &f->listeners[i];
-    return NULL;
+void forwarder_refuse(struct forwarder *f, const int *links, size_t n) {
+    f->nrefused = n < MAX_OUTER_LINKS ? n : MAX_OUTER_LINKS;
+    memcpy(f->refused, links, f->nrefused * sizeof *links);
 }
 
-int forwarder_listen(struct forwarder *f, int udp, int tcp, int uplink) {
-    struct listener *known = udp < 0 && tcp < 0 ? NULL : listener_of(f, udp, tcp);
-    if (known) {
-        known->uplink = uplink;
-        return 0;
-    }
+bool link_is_refused(const struct forwarder *f, int link) {
+    for (size_t i = 0; i < f->nrefused; i++)
+        if (f->refused[i] == link)
+            return true;
+    return false;
+}
+
+int forwarder_listen(struct forwarder *f, int udp, int tcp) {
     if (f->nlisteners == DNS_LISTENERS)
         return -ENOSPC;
     struct listener *l = &f->listeners[f->nlisteners];
     *l = (struct listener){ .f = f,
-                            .uplink = uplink,
                             .udp = { .fd = udp, .want = EPOLLIN, .ready = udp_ready },
                             .tcp = { .fd = tcp, .want = EPOLLIN, .ready = tcp_ready } };
     int code = begin_listening(l, &l->udp);

@@ -1,7 +1,8 @@
 /* forwarder.h — answer DNS by asking others: UDP and TCP, several upstreams, nothing cached.
  *
  *     struct forwarder *f = forwarder_new(&loop);
- *     forwarder_listen(f, udp_fd, tcp_fd, uplink);        // once a family
+ *     forwarder_listen(f, udp_fd, tcp_fd);                // once a family
+ *     forwarder_refuse(f, outer_links, n);                // again whenever they change
  *     forwarder_aim(f, upstreams, n);                     // again whenever they change
  *
  * A query is sent from a socket of its own (a random port), with a random id, to the best
@@ -12,7 +13,7 @@
  * the client comes back over TCP. An answer that is larger than what the client can take is
  * cut to an empty one with TC.
  *
- * Queries that came in by the uplink are dropped: this is no open relay.
+ * Queries that came in from outside are dropped: this is no open relay.
  */
 #ifndef NET_FORWARDER_H
 #define NET_FORWARDER_H
@@ -43,9 +44,11 @@ struct forwarder *forwarder_new(struct loop *l);
 void forwarder_free(struct forwarder *f); /* closes what it opened, not the listeners */
 
 /* Answer on these (-1: none), which stay the caller's: a bound UDP socket, a listening TCP one.
- * Both non-blocking. Queries that arrive by link `uplink` are dropped; 0: none are. The same two
- * again: only the uplink is another one. */
-int forwarder_listen(struct forwarder *f, int udp, int tcp, int uplink);
+ * Both non-blocking. 0 or -errno. */
+int forwarder_listen(struct forwarder *f, int udp, int tcp);
+
+/* Drop what arrives by these links (interface indices) from now on; at most MAX_OUTER_LINKS. */
+void forwarder_refuse(struct forwarder *f, const int *links, size_t n);
 
 /* Ask these from now on, in this order; queries in flight are asked again there. `n` at most
  * MAX_UPSTREAMS. The same list again is no change, but links that have been renamed are found

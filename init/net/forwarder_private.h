@@ -38,7 +38,6 @@ enum {
 struct listener {
     struct forwarder *f;
     struct source udp, tcp;
-    int uplink; /* 0: none */
     sa_family_t family;
 };
 
@@ -131,6 +130,8 @@ struct forwarder {
     struct loop *loop;
     struct listener listeners[DNS_LISTENERS];
     size_t nlisteners;
+    int refused[MAX_OUTER_LINKS]; /* links whose queries are dropped */
+    size_t nrefused;
     struct upstream_state upstreams[MAX_UPSTREAMS];
     size_t nupstreams;
     struct forwarder_counts counts;
@@ -157,6 +158,7 @@ struct forwarder {
 
 /* A message has come in; `cut`: it was longer than that. Answers it, now or later, or not at
  * all. A TCP client may be gone afterwards. */
+bool link_is_refused(const struct forwarder *f, int link);
 void query_take(struct forwarder *f, const struct asker *who, const uint8_t *msg, size_t len,
                 bool cut);
 /* Send a message back, over whatever it came by. */

@@ -220,11 +220,11 @@ static int arrival_link(int fd, sa_family_t family) {
 /* A kernel that does not tell the link leaves one thing that is certain: who shook hands from
  * an address of this machine is on this machine, since our half of it never left. */
 static bool is_welcome(struct listener *l, int fd, const struct asker *who) {
-    if (l->uplink == 0)
+    if (l->f->nrefused == 0)
         return true;
     int link = arrival_link(fd, l->family);
     if (link != 0)
-        return link != l->uplink;
+        return !link_is_refused(l->f, link);
     if (!l->f->told_unknown_link) {
         l->f->told_unknown_link = true;
         log_warn("net", "the kernel does not tell where a connection comes from: "

@@ -67,7 +67,7 @@ static void take(struct listener *l, struct mmsghdr *m, const uint8_t *bytes) {
     who.ip = ip_from_sockaddr(&who.addr, &who.port);
     int link = read_pktinfo(&m->msg_hdr, &who);
     /* A link that we were not told might be any; ask for none of them to be let in. */
-    if (l->uplink && (link == l->uplink || link == 0))
+    if (l->f->nrefused > 0 && (link == 0 || link_is_refused(l->f, link)))
         return;
     query_take(l->f, &who, bytes, m->msg_len, m->msg_hdr.msg_flags & MSG_TRUNC);
 }

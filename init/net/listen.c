@@ -75,3 +75,13 @@ int net_listen(struct net_box *box, int sockets[NET_NSOCKETS], struct err *e) {
         box->vip6 = (struct ip){ 0 };
     return 0;
 }
+
+bool net_is_answered(const struct ip *vip) {
+    static const uint16_t ports[] = { NET_FORWARDER_PORT, 53 };
+    bool taken = false;
+    for (size_t i = 0; i < 2 && !taken; i++) {
+        AUTO_FD int fd = bind_one(vip, ports[i], SOCK_DGRAM);
+        taken = fd == -EADDRINUSE;
+    }
+    return taken;
+}

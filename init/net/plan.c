@@ -178,6 +178,26 @@ static void plan_collisions(struct planning *p) {
         pin(p, &p->uplink.ip);
 }
 
+/* --- who is not answered ---------------------------------------------------------------- */
+
+/* The uplink first. */
+static void plan_outer(struct planning *p) {
+    struct net_plan *o = p->out;
+    const struct rtnl_table *t = &p->f->table;
+    if (o->uplink)
+        o->outer[o->nouter++] = o->uplink;
+    for (size_t i = 0; i < t->nlinks; i++) {
+        if (t->links[i].index == o->uplink || !net_is_open(t, &t->links[i]))
+            continue;
+        if (o->nouter < MAX_OUTER_LINKS)
+            o->outer[o->nouter++] = t->links[i].index;
+        else
+            findings_add(&o->findings, LOG_WARN,
+                         "more than %d links lead outside: who comes by %s is answered, too",
+                         MAX_OUTER_LINKS, t->links[i].name);
+    }
+}
+
 /* --- who answers ---------------------------------------------------------------------------- */
 
 /* Why the kernel cannot redirect to the first upstream by itself; NULL: it can. */
@@ -222,7 +242,9 @@ static void plan_answer(struct planning *p) {
     const struct ip *v6 = o->dnat ? first_of_family(o, AF_INET6) : NULL;
     o->rules.v4 = redirect(&p->box->vip, p->box->port, o->dnat ? &o->upstreams[0].ip : NULL);
     o->rules.v6 = redirect(&p->box->vip6, p->box->port6, v6);
-    memcpy(o->rules.uplink, o->uplink_name, sizeof o->rules.uplink);
+    for (size_t i = 0; i < o->nouter; i++)
+        (void)snprintf(o->rules.outer[i], sizeof o->rules.outer[i], "%s",
+                       rtnl_find_link(&p->f->table, o->outer[i])->name);
 }
 
 void net_plan(struct net_plan *out, const struct net_facts *f, const struct net_conf *c,
@@ -240,5 +262,6 @@ void net_plan(struct net_plan *out, const struct net_facts *f, const struct net_
         return;
     plan_upstreams(&p);
     plan_collisions(&p);
+    plan_outer(&p);
     plan_answer(&p);
 }

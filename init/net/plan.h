@@ -91,7 +91,9 @@ enum { NET_ROUTE_PROTOCOL = 153 };
 struct net_plan {
     int uplink; /* index of the link with the default route; 0: none */
     char uplink_name[16];
-    uint32_t mtu; /* of the uplink; 0 */
+    uint32_t mtu;               /* of the uplink; 0 */
+    int outer[MAX_OUTER_LINKS]; /* links by which strangers may come: they are not answered */
+    size_t nouter;
 
     struct upstream upstreams[MAX_UPSTREAMS];
     size_t nupstreams;
@@ -142,6 +144,11 @@ const struct rtnl_link *net_uplink(const struct rtnl_table *t);
 
 /* Does this link lead outside? It is up, not lo, no bridge, and no port of one. */
 bool net_is_outer(const struct rtnl_link *l);
+
+/* May strangers come by this link? It leads outside, and to more than one neighbour: behind it
+ * is a gateway, or a network larger than a pair. A veth to a container with a /30 or less is not
+ * such a link. */
+bool net_is_open(const struct rtnl_table *t, const struct rtnl_link *l);
 
 /* The link that owns this address; NULL: it is not ours. */
 const struct rtnl_link *net_owner(const struct rtnl_table *t, const struct ip *ip);

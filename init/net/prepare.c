@@ -69,6 +69,8 @@ static void attempt(struct repair *r, const struct net_facts *f, const struct ne
     *r = (struct repair){ .has_resolv = false };
     (void)repair_apply(r, plan, f, box);
     box->rules = r->rules;
+    if (r->failed[ACT_ADDRESS6])
+        box->vip6 = (struct ip){ 0 };
     if (!r->failed[ACT_ADDRESS] && !r->failed[ACT_RULES])
         tell_box(box, plan);
 }
@@ -97,6 +99,38 @@ static void settle(struct net_facts *f, const struct net_conf *conf, struct net_
     box->active = false;
 }
 
+/* The address that resolv.conf names as ours, where it is on lo; none. */
+static struct ip left_vip(const struct net_facts *f) {
+    const struct rtnl_link *owner = f->resolv.ours ? net_owner(&f->table, &f->resolv.by) : NULL;
+    return owner && owner->loopback ? f->resolv.by : (struct ip){ 0 };
+}
+
+/* Nothing is wanted, and a box before us was killed: what it left is taken back. */
+static void clear_leftovers(const struct net_facts *f) {
+    const struct net_box left = { .on_lo = true,
+                                  .nft = f->nft == NFT_USABLE,
+                                  .resolv = f->resolv.ours,
+                                  .vip = left_vip(f),
+                                  .accept_local_was = -1,
+                                  .rp_filter_was = -1,
+                                  .ipv6_off_was = -1 };
+    if (!f->admin || (!f->resolv.ours && !is_left_over(f)))
+        return;
+    log_info(UNIT, "taking back what a box before this one has left");
+    repair_undo(f, &left);
+}
+
+/* Another pinnace lives in this network namespace and answers: it is left to that one. */
+static bool defer_to_other(const struct net_facts *f, struct ip *other) {
+    char text[IP_TEXT];
+    struct ip vip = left_vip(f);
+    if (ip_is_none(&vip) || !net_is_answered(&vip))
+        return false;
+    log_info(UNIT, "another pinnace answers on %s already", ip_text(&vip, text));
+    *other = vip;
+    return true;
+}
+
 int net_prepare(const struct net_conf *conf, struct net_box *box, int sockets[NET_NSOCKETS],
                 struct net_advice *advice, struct err *e) {
     for (int i = 0; i < NET_NSOCKETS; i++)
@@ -110,7 +144,14 @@ int net_prepare(const struct net_conf *conf, struct net_box *box, int sockets[NE
     int rc = net_survey(f, e);
     if (rc < 0)
         return rc;
-    settle(f, conf, box, sockets, plan);
+    struct ip other;
+    bool deferred = defer_to_other(f, &other);
+    if (!deferred)
+        settle(f, conf, box, sockets, plan);
+    if (!deferred && !box->active)
+        clear_leftovers(f);
     net_advise(advice, f, conf, box);
+    if (deferred)
+        advice->dns[0] = other;
     return 0;
 }

@@ -51,8 +51,10 @@ static int keep_addresses(struct repair *r, const struct net_facts *f, const str
         return 0;
     if (!ip_is_none(&box->vip6) && f->ipv6_off == 1)
         (void)net_sysctl_set("ipv6", "lo", "disable_ipv6", 0);
-    int rc = first_of(keep_address(f, &box->vip), keep_address(f, &box->vip6));
-    return report(r, ACT_ADDRESS, rc, "the resolver address cannot be added to lo");
+    (void)report(r, ACT_ADDRESS6, keep_address(f, &box->vip6),
+                 "the IPv6 resolver address cannot be added to lo");
+    return report(r, ACT_ADDRESS, keep_address(f, &box->vip),
+                  "the resolver address cannot be added to lo");
 }
 
 /* --- rules -------------------------------------------------------------------------------- */
@@ -62,9 +64,15 @@ static bool same_dnat(const struct nft_dnat *a, const struct nft_dnat *b) {
            a->masquerade == b->masquerade;
 }
 
+static bool same_outer(const struct nft_rules *a, const struct nft_rules *b) {
+    for (size_t i = 0; i < MAX_OUTER_LINKS; i++)
+        if (strcmp(a->outer[i], b->outer[i]) != 0)
+            return false;
+    return true;
+}
+
 static bool same_rules(const struct nft_rules *a, const struct nft_rules *b) {
-    return same_dnat(&a->v4, &b->v4) && same_dnat(&a->v6, &b->v6) &&
-           strcmp(a->uplink, b->uplink) == 0;
+    return same_dnat(&a->v4, &b->v4) && same_dnat(&a->v6, &b->v6) && same_outer(a, b);
 }
 
 static void tell_rules(const struct nft_dnat *d, bool again) {
@@ -94,6 +102,7 @@ static int keep_rules(struct repair *r, const struct nft_rules *want, bool nft) 
     if (moved)
         (void)conntrack_flush(); /* those who keep their port follow, too */
     r->rules = *want;
+    r->writes++;
     return 0;
 }
 
@@ -263,6 +272,7 @@ static int keep_resolv(struct repair *r, const struct net_box *box) {
         return 0;
     int rc = rewrite_resolv(resolv_take, &box->vip, r->has_resolv);
     r->has_resolv |= rc >= 0;
+    r->writes += rc > 0;
     if (rc > 0)
         log_info(UNIT, RESOLV_CONF " names %s; its own resolvers stand there, marked",
                  ip_text(&box->vip, text));

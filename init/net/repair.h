@@ -8,13 +8,22 @@
 
 #include "net/plan.h"
 
-enum repair_act { ACT_ADDRESS, ACT_RULES, ACT_ROUTES, ACT_SYSCTL, ACT_RESOLV, REPAIR_NACTS };
+enum repair_act {
+    ACT_ADDRESS,
+    ACT_ADDRESS6,
+    ACT_RULES,
+    ACT_ROUTES,
+    ACT_SYSCTL,
+    ACT_RESOLV,
+    REPAIR_NACTS
+};
 
 /* What a process that repairs remembers from one time to the next. */
 struct repair {
     struct nft_rules rules;   /* the last that were applied; none at first, or the box's */
     int failed[REPAIR_NACTS]; /* the errno it has told; 0 */
     bool has_resolv;          /* resolv.conf has been ours */
+    uint64_t writes;          /* how often rules or resolv.conf had to be written */
 };
 
 /* Bring about `plan`. The first failure as -errno, when all has been tried; `failed` says of what.

@@ -20,10 +20,10 @@ enum { RESOLV_WORDS = 100 };
 struct resolv {
     struct ip servers[MAX_UPSTREAMS]; /* the original ones, in order, each once */
     size_t n;
-    size_t more;  /* servers past MAX_UPSTREAMS */
-    size_t wrong; /* nameserver lines whose address is none */
-    bool ours;    /* begins with our block */
-    struct ip by; /* the first server of our block; none */
+    size_t more;                                      /* servers past MAX_UPSTREAMS */
+    size_t wrong;                                     /* nameserver lines whose address is none */
+    bool ours;                                        /* begins with our block */
+    struct ip by;                                     /* the first server of our block; none */
     char search[RESOLV_WORDS], options[RESOLV_WORDS]; /* of the last such line, cut; "" */
 };
 

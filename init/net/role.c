@@ -24,6 +24,10 @@ enum {
     SETTLE_MS = 5,    /* changes come in bursts: so long one is waited for */
     SETTLE_REST = 20, /* a settlement is followed by a pause of so many times what it took */
     SETTLE_MAX_MS = 50,
+    /* Somebody who undoes what is repaired, each time, is not fought at full speed. */
+    PATIENT_WRITES = 20, /* in a row, each within QUIET_MS of the last: then the pause doubles */
+    PATIENT_MAX_MS = 5000,
+    QUIET_MS = 1000,
 };
 
 struct net {
@@ -33,13 +37,16 @@ struct net {
     struct source control, routes, rules, files;
     struct timer settle;
     instant rested; /* no settlement before that */
+    instant wrote;  /* the last that had to write something */
+    unsigned row;   /* such ones in a row */
+    span patience;  /* the pause that they have earned */
     int file_watch; /* of resolv.conf itself; -1 */
     struct forwarder *forwarder;
     struct net_facts facts;
     struct net_plan plan;
     struct findings told; /* the last plan's */
     struct repair repair;
-    bool aimed, has_listeners; /* what the forwarder has been given */
+    bool aimed, listening; /* what the forwarder has been given */
     struct upstream upstreams[MAX_UPSTREAMS];
     size_t nupstreams;
 };
@@ -161,17 +168,20 @@ static void aim(struct net *n) {
     forwarder_aim(n->forwarder, n->upstreams, n->nupstreams);
 }
 
-/* The uplink is the link whose incoming queries are dropped. */
+/* Not before it is known who is not to be answered. */
 static void listen_on(struct net *n) {
     const int *s = n->role->sockets;
-    (void)forwarder_listen(n->forwarder, s[NET_UDP4], s[NET_TCP4], n->plan.uplink);
+    forwarder_refuse(n->forwarder, n->plan.outer, n->plan.nouter);
+    if (n->listening)
+        return;
+    n->listening = true;
+    (void)forwarder_listen(n->forwarder, s[NET_UDP4], s[NET_TCP4]);
     if (s[NET_UDP6] >= 0)
-        (void)forwarder_listen(n->forwarder, s[NET_UDP6], s[NET_TCP6], n->plan.uplink);
+        (void)forwarder_listen(n->forwarder, s[NET_UDP6], s[NET_TCP6]);
 }
 
 static void settle(struct net *n) {
     struct err e = { 0 };
-    int uplink = n->plan.uplink;
     watch_file(n);
     if (net_survey(&n->facts, &e) < 0) {
         log_warn(UNIT, "%s; what the network is like now is not known", e.text);
@@ -179,21 +189,38 @@ static void settle(struct net *n) {
     }
     net_plan(&n->plan, &n->facts, n->role->conf, n->role->box);
     aim(n);
-    if (uplink != n->plan.uplink || !n->has_listeners)
-        listen_on(n);
-    n->has_listeners = true;
+    listen_on(n);
     tell_news(n);
     (void)repair_apply(&n->repair, &n->plan, &n->facts, n->role->box);
+}
+
+/* The pause after a settlement that ended now. */
+static span rest_after(struct net *n, span took, bool wrote) {
+    span rest = { took.ns * SETTLE_REST };
+    if (rest.ns > span_ms(SETTLE_MAX_MS).ns)
+        rest = span_ms(SETTLE_MAX_MS);
+    if (!wrote)
+        return rest;
+    span since = instant_since(n->loop.now, n->wrote);
+    n->row = since.ns < span_ms(QUIET_MS).ns + n->patience.ns ? n->row + 1 : 0;
+    n->wrote = n->loop.now;
+    if (n->row == PATIENT_WRITES)
+        log_warn(UNIT, "somebody undoes what is repaired here, time and again: slowing down");
+    n->patience = n->row < PATIENT_WRITES ? span_ms(0)
+                  : n->patience.ns == 0   ? span_ms(SETTLE_MAX_MS)
+                                          : (span){ 2 * n->patience.ns };
+    if (n->patience.ns > span_ms(PATIENT_MAX_MS).ns)
+        n->patience = span_ms(PATIENT_MAX_MS);
+    return n->patience.ns > rest.ns ? n->patience : rest;
 }
 
 static void settle_due(struct timer *t) {
     struct net *n = CONTAINER_OF(t, struct net, settle);
     instant began = instant_now();
+    uint64_t writes = n->repair.writes;
     settle(n);
     instant ended = instant_now();
-    span rest = { instant_since(ended, began).ns * SETTLE_REST };
-    if (rest.ns > span_ms(SETTLE_MAX_MS).ns)
-        rest = span_ms(SETTLE_MAX_MS);
+    span rest = rest_after(n, instant_since(ended, began), n->repair.writes != writes);
     n->rested = instant_add(ended, rest);
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/ip.h"
+#include "base/limits.h"
 #include "netlink/netlink.h"
 
 #define NFT_TABLE "pinnace"
@@ -28,7 +29,7 @@ enum nft_state {
 enum nft_state nft_probe(void);
 
 /* DNS that is sent to `from`, port 53, UDP and TCP, goes to `to`, port `port`:
- * in prerouting (what containers send; not what comes in by the uplink) and in output. */
+ * in prerouting (what containers send; not what comes in from outside) and in output. */
 struct nft_dnat {
     struct ip from, to; /* of one family */
     uint16_t port;
@@ -36,8 +37,8 @@ struct nft_dnat {
 };
 
 struct nft_rules {
-    struct nft_dnat v4, v6; /* `from` none: no table of that family */
-    char uplink[16];        /* name of the link whose incoming queries are left alone; "" */
+    struct nft_dnat v4, v6;          /* `from` none: no table of that family */
+    char outer[MAX_OUTER_LINKS][16]; /* names of links whose incoming queries are left alone; "" */
 };
 
 enum {

@@ -23,7 +23,7 @@ struct build {
     struct nl_out *o;
     uint8_t family;
     const struct nft_dnat *dnat;
-    const char *uplink;
+    const char (*outer)[16];
 };
 
 static void begin(struct nl_out *o, uint16_t type, uint16_t flags, uint8_t family) {
@@ -125,11 +125,13 @@ static void count_packets(struct nl_out *o) { expr_end(o, expr(o, "counter")); }
 
 /* Parts of our rules. */
 
-static void not_from_uplink(struct build *b) {
-    char name[16] = { 0 }; /* compared with all its bytes (IFNAMSIZ) */
-    memcpy(name, b->uplink, strnlen(b->uplink, sizeof name - 1));
-    load_meta(b->o, NFT_META_IIFNAME);
-    compare(b->o, NFT_CMP_NEQ, name, sizeof name);
+static void not_from_outside(struct build *b) {
+    for (size_t i = 0; i < MAX_OUTER_LINKS && b->outer[i][0]; i++) {
+        char name[16] = { 0 }; /* compared with all its bytes (IFNAMSIZ) */
+        memcpy(name, b->outer[i], strnlen(b->outer[i], sizeof name - 1));
+        load_meta(b->o, NFT_META_IIFNAME);
+        compare(b->o, NFT_CMP_NEQ, name, sizeof name);
+    }
 }
 
 static void is_sent_to(struct build *b, const struct ip *ip, uint8_t protocol, uint16_t port) {
@@ -191,11 +193,11 @@ static void rule_end(struct build *b, size_t at) {
     nl_end(b->o);
 }
 
-static void redirect_rules(struct build *b, const char *chain_name, bool skip_uplink) {
+static void redirect_rules(struct build *b, const char *chain_name, bool incoming) {
     for (size_t i = 0; i < sizeof protocols; i++) {
         size_t at = rule(b, chain_name);
-        if (skip_uplink)
-            not_from_uplink(b);
+        if (incoming)
+            not_from_outside(b);
         is_sent_to(b, &b->dnat->from, protocols[i], DNS_PORT);
         set_mark(b->o);
         count_packets(b->o);
@@ -223,7 +225,7 @@ static void build_family(struct build *b) {
         return;
     table(b, NFT_MSG_NEWTABLE, NLM_F_CREATE);
     chain(b, "pre", NF_INET_PRE_ROUTING, NFT_PRIORITY_DNAT);
-    redirect_rules(b, "pre", b->uplink[0] != '\0');
+    redirect_rules(b, "pre", true);
     chain(b, "out", NF_INET_LOCAL_OUT, NFT_PRIORITY_DNAT);
     redirect_rules(b, "out", false);
     if (!b->dnat->masquerade)
@@ -233,8 +235,8 @@ static void build_family(struct build *b) {
 }
 
 void nft_build(struct nl_out *o, const struct nft_rules *r, unsigned families) {
-    struct build v4 = { o, NFPROTO_IPV4, &r->v4, r->uplink };
-    struct build v6 = { o, NFPROTO_IPV6, &r->v6, r->uplink };
+    struct build v4 = { o, NFPROTO_IPV4, &r->v4, r->outer };
+    struct build v6 = { o, NFPROTO_IPV6, &r->v6, r->outer };
     batch(o, NFNL_MSG_BATCH_BEGIN);
     if (families & NFT_V4)
         build_family(&v4);

@@ -498,12 +498,12 @@ static void six(void) {
 
 static void listeners(void) {
     setup("127.0.0.1", "127.0.0.2", "", "");
-    OK(forwarder_listen(fwd, -1, -1, 0) == 0, "nothing to listen on is fine");
+    OK(forwarder_listen(fwd, -1, -1) == 0, "nothing to listen on is fine");
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    OK(forwarder_listen(fwd, fd, -1, 0) == -ENOTSOCK, "no socket is not");
+    OK(forwarder_listen(fwd, fd, -1) == -ENOTSOCK, "no socket is not");
     fd_close(&fd);
-    OK(forwarder_listen(fwd, -1, -1, 0) == 0 && forwarder_listen(fwd, -1, -1, 0) == 0 &&
-           forwarder_listen(fwd, -1, -1, 0) == -ENOSPC,
+    OK(forwarder_listen(fwd, -1, -1) == 0 && forwarder_listen(fwd, -1, -1) == 0 &&
+           forwarder_listen(fwd, -1, -1) == -ENOSPC,
        "four pairs at most");
     AUTO_FD int c = client(SOCK_DGRAM, "127.0.0.5");
     servers[0].silent = true;

@@ -322,7 +322,7 @@ static inline void setup(const char *address, const char *a, const char *b, cons
     fwd = forwarder_new(&loop);
     fwd_ip = ip_of(address);
     bound_both(&fwd_ip, &fwd_port, &fwd_udp, &fwd_tcp);
-    (void)OK(forwarder_listen(fwd, fwd_udp, fwd_tcp, 0) == 0, "a forwarder on %s", address);
+    (void)OK(forwarder_listen(fwd, fwd_udp, fwd_tcp) == 0, "a forwarder on %s", address);
     aim_at(n);
 }
 

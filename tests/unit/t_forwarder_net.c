@@ -92,14 +92,20 @@ static void family(const char *any, const char *up, const char *in) {
     setup(any, "127.0.0.2", "", "");
     forwarder_free(fwd);
     fwd = forwarder_new(&loop);
-    OK(forwarder_listen(fwd, fwd_udp, fwd_tcp, (int)if_nametoindex("outer")) == 0,
-       "on %s, with an uplink", any);
+    const int outer = (int)if_nametoindex("outer");
+    forwarder_refuse(fwd, &outer, 1);
+    OK(forwarder_listen(fwd, fwd_udp, fwd_tcp) == 0, "on %s, with an uplink", any);
     aim_at(1);
     OK(answers_udp(in), "UDP by the inner link, to %s", in);
     OK(answers_tcp(in), "TCP by the inner link");
     OK(silent_udp(up), "UDP by the uplink is dropped");
     OK(!answers_tcp(up), "TCP by the uplink is closed");
     OK(silent_udp(up) && servers[0].nseen == 2, "nobody was asked for those");
+    const int both[] = { outer, (int)if_nametoindex("inner") };
+    forwarder_refuse(fwd, both, 2);
+    OK(silent_udp(in) && !answers_tcp(in), "of several links each is refused");
+    forwarder_refuse(fwd, both + 1, 1);
+    OK(answers_udp(up) && silent_udp(in), "and which they are may change");
     teardown();
 }
 
@@ -108,7 +114,9 @@ static void by_the_wrong_link(void) {
     setup("0.0.0.0", "127.0.0.2", "", "");
     forwarder_free(fwd);
     fwd = forwarder_new(&loop);
-    (void)forwarder_listen(fwd, fwd_udp, fwd_tcp, (int)if_nametoindex("outer"));
+    const int outer = (int)if_nametoindex("outer");
+    forwarder_refuse(fwd, &outer, 1);
+    (void)forwarder_listen(fwd, fwd_udp, fwd_tcp);
     aim_at(1);
     (void)enter(theirs);
     bool routed = sh("ip route replace 10.98.2.9/32 via 10.98.1.1 dev outer-peer");

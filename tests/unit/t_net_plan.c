@@ -265,7 +265,8 @@ static void plans_the_usual(void) {
        "resolvers in order, tied to the uplink");
     OK(!plan.dnat && is(&plan.rules.v4.from, "169.254.53.53") &&
            is(&plan.rules.v4.to, "169.254.53.53") && plan.rules.v4.port == NET_FORWARDER_PORT &&
-           !plan.rules.v4.masquerade && strcmp(plan.rules.uplink, "eth0") == 0,
+           !plan.rules.v4.masquerade && strcmp(plan.rules.outer[0], "eth0") == 0 &&
+           !plan.rules.outer[1][0],
        "redirected to the forwarder");
     OK(!plan.narrow.ip.family && plan.npins == 0 && !plan.accept_local && !plan.loosen &&
            plan.findings.n == 0,
@@ -274,6 +275,31 @@ static void plans_the_usual(void) {
     conf.upstream[0] = ip("10.9.9.9");
     decide();
     OK(plan.nupstreams == 1 && is(&plan.upstreams[0].ip, "10.9.9.9"), "the config's resolvers win");
+}
+
+static void refuses_strangers(void) {
+    world("10.87.0.5/16", "10.87.0.1", "10.87.0.1");
+    link_add(ETH1, "eth1", "veth");
+    addr_add(ETH1, "10.99.0.5/16");
+    bridge_add(DOCKER0, "docker0", "172.17.0.1/16");
+    decide();
+    OK(plan.nouter == 2 && plan.outer[0] == ETH0 && plan.outer[1] == ETH1 &&
+           strcmp(plan.rules.outer[0], "eth0") == 0 && strcmp(plan.rules.outer[1], "eth1") == 0,
+       "neighbours on the uplink and on another network are not answered, containers are");
+    facts.table.addrs[2].p = net("10.99.0.5/30");
+    decide();
+    OK(plan.nouter == 1, "a container at the other end of a pair is");
+    route_add("10.200.0.0/16", "10.99.0.6", ETH1);
+    decide();
+    OK(plan.nouter == 2, "unless it is a gateway");
+    world("10.87.0.5/16", "10.87.0.1", "10.87.0.1");
+    for (int i = 0; i < MAX_OUTER_LINKS; i++) {
+        link_add(ETH1 + i, "more", "");
+        addr_add(ETH1 + i, "10.99.0.5/16");
+    }
+    decide();
+    OK(plan.nouter == MAX_OUTER_LINKS && says(&plan.findings, LOG_WARN, "is answered, too"),
+       "too many of them are told");
 }
 
 static void plans_dnat(void) {
@@ -605,6 +631,7 @@ int main(void) {
     chooses_the_address();
     chooses_without_rights();
     plans_the_usual();
+    refuses_strangers();
     plans_dnat();
     plans_upstreams();
     remembers_the_first();

@@ -8,6 +8,7 @@
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -294,10 +295,17 @@ static void prepares(void) {
     OK(sockets[NET_UDP4] >= 0 && sockets[NET_TCP4] >= 0 && sockets[NET_UDP6] < 0 &&
            box.port >= NET_FORWARDER_PORT && strcmp(box.tuned, "eth0") == 0,
        "and listens");
-    look();
-    repair_undo(&facts, &box);
+    struct net_box second;
+    int none[NET_NSOCKETS];
+    OK(net_prepare(&conf, &second, none, &advice, &e) == 0 && !second.active &&
+           ip_equal(&advice.dns[0], &box.vip) && none[NET_UDP4] < 0 && resolv_is_ours(),
+       "a second one in the same network leaves it to the first");
     for (int i = 0; i < NET_NSOCKETS; i++)
         fd_close(&sockets[i]);
+    conf.mode = NET_OFF;
+    OK(net_prepare(&conf, &second, none, &advice, &e) == 0 && !second.active && resolv_is(PLAIN) &&
+           RUN("! ip addr show dev lo | grep -q 169.254.53.53"),
+       "one that wants nothing takes back what a killed one has left");
 }
 
 /* As gVisor does: no multicast groups of netlink. */
@@ -348,6 +356,24 @@ static bool is_answered(int fd) {
            reply[1] == 2;
 }
 
+/* How often resolv.conf is ours again within so many ms, with somebody who always undoes it. */
+static int fights(int ms) {
+    instant end = instant_add(instant_now(), span_ms(ms));
+    int won = 0;
+    while (instant_before(instant_now(), end)) {
+        size_t len;
+        AUTO_FREE char *now = net_read_resolv(&len, NULL);
+        struct resolv r;
+        resolv_parse(&r, now ? now : "", len);
+        if (r.ours) {
+            write_resolv(PLAIN);
+            won++;
+        }
+        (void)poll(NULL, 0, 2);
+    }
+    return won;
+}
+
 static int status_of(pid_t pid) {
     int status = -1;
     return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -366,6 +392,13 @@ static void runs_the_role(bool deaf) {
        deaf ? ", though it hears of nothing" : "");
     AUTO_FD int late = asks();
     OK(is_answered(late), "and what is asked then");
+    if (!deaf) {
+        int fast = fights(1000), slow = fights(6000);
+        OK(fast > 5 && slow < 3 * fast, "it slows down against somebody who undoes it: %d, then %d",
+           fast, slow);
+        AUTO_FD int still = asks();
+        OK(is_answered(still), "and goes on answering");
+    }
     OK(wire_send(pair[0], &quit.head) == 0 && status_of(pid) == 0, "and ends when it is told to");
     OK(resolv_is(PLAIN), "resolv.conf is as it was");
     fd_close(&pair[0]);

@@ -32,7 +32,7 @@ static struct nft_rules to(const char *target, uint16_t port) {
 static struct nft_rules everything(void) {
     return (struct nft_rules){ .v4 = { ip(VIP), ip("10.1.0.2"), 5353, true },
                                .v6 = { ip(VIP6), ip("fd01::2"), 5353, true },
-                               .uplink = "eth0" };
+                               .outer = { "eth0" } };
 }
 
 /* Bytes */
@@ -439,7 +439,7 @@ static void leaves_the_uplink_alone(int here, int there) {
     OK(netns_enter(here), "back");
     struct ip seen = exchange(c, server);
     OK(seen.family && nft_check(&r, &hits) == 1 && hits == 1, "comes in, and is redirected");
-    (void)strcpy(r.uplink, "v0");
+    (void)strcpy(r.outer[0], "v0");
     OK(nft_apply(&r, NULL) == 0 && netns_enter(there), "over there");
     AUTO_FD int other = client("", 0, VIP, SOCK_DGRAM);
     OK(netns_enter(here), "back");
