@@ -78,7 +78,8 @@ def specs():
         yield Spec(topology, mode="dnat")
     yield Spec("TB", read_only=True)
     yield Spec("TA", rp_filter=2)
-    yield Spec("TB", rp_filter=1)
+    for topology in ("TB", "TA", "TA2", "TA3", "TD1"):
+        yield Spec(topology, rp_filter=1)
 
 
 def title(spec):
