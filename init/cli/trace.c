@@ -10,7 +10,7 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/doctor.h"
-#include "net/dns_message.h"
+#include "net/dns/message.h"
 #include "net/survey.h"
 #include "probes/attempt.h"
 

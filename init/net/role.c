@@ -13,7 +13,7 @@
 
 #include "base/own.h"
 #include "loop/loop.h"
-#include "net/forwarder.h"
+#include "net/dns/forwarder.h"
 #include "net/repair.h"
 #include "net/survey.h"
 #include "svc/wire.h"

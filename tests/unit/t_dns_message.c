@@ -1,4 +1,4 @@
-#include "net/dns_message.h"
+#include "net/dns/message.h"
 
 #include <stdlib.h>
 #include <string.h>

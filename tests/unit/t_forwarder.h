@@ -17,8 +17,8 @@
 
 #include "base/log.h"
 #include "base/own.h"
-#include "net/dns_message.h"
-#include "net/forwarder.h"
+#include "net/dns/forwarder.h"
+#include "net/dns/message.h"
 #include "tests/unit/tap.h"
 
 enum { UNTIL_SECONDS = 5, SETTLE_MS = 20, MSG = 70000, SEEN = 2048, CONNS = 8 };

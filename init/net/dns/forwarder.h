@@ -15,8 +15,8 @@
  *
  * Queries that came in from outside are dropped: this is no open relay.
  */
-#ifndef NET_FORWARDER_H
-#define NET_FORWARDER_H
+#ifndef DNS_FORWARDER_H
+#define DNS_FORWARDER_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* PURE: see dns_message.h. */
-#include "net/dns_message.h"
+/* PURE: see message.h. */
+#include "net/dns/message.h"
 
 #include <string.h>
 

@@ -1,22 +1,22 @@
-/* forwarder_private.h — what the parts of the forwarder know of each other.
+/* private.h — what the parts of the forwarder know of each other.
  *
- *     forwarder.c         listeners, upstreams, what becomes of a query
- *     forwarder_udp.c     clients on UDP
- *     forwarder_tcp.c     clients on TCP
- *     forwarder_ask.c     one query, until it is answered: whom to ask, when to give up
- *     forwarder_try.c     one question to one upstream: a socket, an id, an answer
- *     forwarder_table.c   queries in flight, found by what is asked and by whom
+ *     forwarder.c  listeners, upstreams, what becomes of a query
+ *     udp.c        clients on UDP
+ *     tcp.c        clients on TCP
+ *     ask.c        one query, until it is answered: whom to ask, when to give up
+ *     try.c        one question to one upstream: a socket, an id, an answer
+ *     table.c      queries in flight, found by what is asked and by whom
  *
  * All of it is of fixed size and allocated once. Only queries longer than ASK_INLINE and
  * messages over TCP are allocated apart; each is freed with the ask or the client it is of.
  */
-#ifndef NET_FORWARDER_PRIVATE_H
-#define NET_FORWARDER_PRIVATE_H
+#ifndef DNS_PRIVATE_H
+#define DNS_PRIVATE_H
 
 #include <netinet/in.h>
 
-#include "net/dns_message.h"
-#include "net/forwarder.h"
+#include "net/dns/forwarder.h"
+#include "net/dns/message.h"
 
 enum {
     DNS_TRY_MS = 1000,        /* for one upstream to answer, before the next is asked, too */
@@ -165,20 +165,20 @@ void query_take(struct forwarder *f, const struct asker *who, const uint8_t *msg
 void asker_reply(struct forwarder *f, const struct asker *who, const uint8_t *msg, size_t len);
 uint16_t forwarder_random(struct forwarder *f);
 
-/* --- forwarder_udp.c */
+/* --- udp.c  */
 struct udp_batch *udp_batch_new(void); /* free(3) it */
 void udp_ready(struct source *s, uint32_t got);
 /* 0 or -errno. */
 int udp_reply(const struct asker *who, const uint8_t *msg, size_t len);
 
-/* --- forwarder_tcp.c */
+/* --- tcp.c  */
 void tcp_ready(struct source *s, uint32_t got);
 void tcp_clients_init(struct forwarder *f);
 void tcp_clients_close(struct forwarder *f);
 void tcp_reply(struct tcp_client *c, const uint8_t *msg, size_t len);
 void tcp_client_close(struct tcp_client *c);
 
-/* --- forwarder_ask.c */
+/* --- ask.c  */
 void asks_init(struct forwarder *f);
 void ask_begin(struct forwarder *f, const struct asker *who, const struct dns_query *q,
                const uint8_t *msg, size_t len);
@@ -191,14 +191,14 @@ void ask_answered(struct ask *a, struct try *t, uint8_t *msg, size_t len);
 /* The try came to an error. */
 void ask_try_failed(struct ask *a, struct try *t);
 
-/* --- forwarder_try.c */
+/* --- try.c  */
 
 /* 0; or -errno, when there is no try, and the upstream is to blame; or 1, when we are. */
 int try_start(struct try *t, struct ask *a, size_t upstream);
 void try_end(struct try *t); /* idempotent */
 static inline bool try_is_open(const struct try *t) { return t->s.fd >= 0; }
 
-/* --- forwarder_table.c */
+/* --- table.c  */
 void tables_init(struct dns_tables *t, uint64_t seed);
 /* One more for this address; NULL when that is too many. */
 struct client_load *load_take(struct dns_tables *t, const struct ip *ip);

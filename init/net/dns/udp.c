@@ -1,4 +1,4 @@
-#include "net/forwarder_private.h"
+#include "net/dns/private.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
-/* dns_message.h — PURE: DNS messages as a forwarder sees them (RFC 1035 4, RFC 6891).
+/* message.h — PURE: DNS messages as a forwarder sees them (RFC 1035 4, RFC 6891).
  *
  * Bytes of strangers: nothing is read past `len`, and what is not understood is refused.
  */
-#ifndef NET_DNS_MESSAGE_H
-#define NET_DNS_MESSAGE_H
+#ifndef DNS_MESSAGE_H
+#define DNS_MESSAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
