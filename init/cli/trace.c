@@ -70,11 +70,8 @@ static int ask(const struct ip *to, int link, const char *name, struct outcome *
 }
 
 bool trace_forwarder(const struct ip *address, char *out, size_t cap) {
-    enum { CLASS_CHAOS = 3, TYPE_TXT = 16 };
-    uint8_t query[DNS_QUERY_CAP], reply[MESSAGE];
-    size_t len = dns_query_build(query, random_id(), "stats.pinnace", DNS_A);
-    query[len - 3] = TYPE_TXT;
-    query[len - 1] = CLASS_CHAOS;
+    uint8_t query[DNS_STATS_QUERY], reply[MESSAGE];
+    size_t len = dns_stats_query(query, random_id());
     struct dns_answer answer;
     AUTO_FD int fd = connect_to(address, 0);
     int n = fd < 0 ? fd : exchange(fd, query, len, reply, &answer, span_ms(COUNTS_MS));

@@ -1,13 +1,17 @@
 /* listen.c — the sockets that the forwarder answers on. */
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/own.h"
+#include "net/dns/message.h"
 #include "net/prepare.h"
 
 enum {
     BACKLOG = 64,
+    ANSWER_MS = 1000, /* how long a forwarder may take to say that it is there */
     PORTS_TRIED = 32, /* from NET_FORWARDER_PORT on: any of them will do behind a redirect */
 };
 
@@ -76,12 +80,20 @@ int net_listen(struct net_box *box, int sockets[NET_NSOCKETS], struct err *e) {
     return 0;
 }
 
+/* Ask whoever has the port for its counts. A process that is just being killed may hold the port
+ * for some milliseconds more, but answers no more. */
+static bool answers(const struct ip *vip, uint16_t port) {
+    uint8_t query[DNS_STATS_QUERY], reply[512];
+    struct sockaddr_storage sa;
+    socklen_t len = ip_to_sockaddr(vip, port, &sa);
+    size_t n = dns_stats_query(query, (uint16_t)getpid());
+    AUTO_FD int fd = socket(vip->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    return fd >= 0 && connect(fd, (struct sockaddr *)&sa, len) == 0 &&
+           send(fd, query, n, MSG_NOSIGNAL) == (ssize_t)n && poll(&p, 1, ANSWER_MS) > 0 &&
+           recv(fd, reply, sizeof reply, MSG_DONTWAIT) > DNS_HEADER && memcmp(reply, query, 2) == 0;
+}
+
 bool net_is_answered(const struct ip *vip) {
-    static const uint16_t ports[] = { NET_FORWARDER_PORT, 53 };
-    bool taken = false;
-    for (size_t i = 0; i < 2 && !taken; i++) {
-        AUTO_FD int fd = bind_one(vip, ports[i], SOCK_DGRAM);
-        taken = fd == -EADDRINUSE;
-    }
-    return taken;
+    return answers(vip, NET_FORWARDER_PORT) || answers(vip, 53);
 }

@@ -39,7 +39,7 @@ void net_advise(struct net_advice *out, const struct net_facts *f, const struct 
  * be had is none. 0 or -errno, when IPv4 cannot be had. */
 int net_listen(struct net_box *box, int sockets[NET_NSOCKETS], struct err *e);
 
-/* Does a forwarder have this address of ours already, where one would be? */
+/* Is there a forwarder that answers at this address of ours already? Waits 2 s at most. */
 bool net_is_answered(const struct ip *vip);
 
 #endif

@@ -71,6 +71,9 @@ def specs():
         yield Spec(topology, pid1=True)
     for topology in ("TB", "TA", "TA2", "TA3", "TC", "TD1", "TD2"):
         yield Spec(topology, order="before")
+    for firewall in ("legacy", "docker29"):
+        yield Spec("TB", firewall, order="before")
+        yield Spec("TA", firewall, order="before")
     for topology, firewall in (("T0", "nft"), ("TB", "nft"), ("TB", "legacy"), ("TB", "docker29"),
                                ("TB", "off")):
         yield Spec(topology, firewall, mode="dnat")

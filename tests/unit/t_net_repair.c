@@ -297,9 +297,6 @@ static void prepares(void) {
        "and listens");
     struct net_box second;
     int none[NET_NSOCKETS];
-    OK(net_prepare(&conf, &second, none, &advice, &e) == 0 && !second.active &&
-           ip_equal(&advice.dns[0], &box.vip) && none[NET_UDP4] < 0 && resolv_is_ours(),
-       "a second one in the same network leaves it to the first");
     for (int i = 0; i < NET_NSOCKETS; i++)
         fd_close(&sockets[i]);
     conf.mode = NET_OFF;
@@ -392,6 +389,11 @@ static void runs_the_role(bool deaf) {
        deaf ? ", though it hears of nothing" : "");
     AUTO_FD int late = asks();
     OK(is_answered(late), "and what is asked then");
+    struct net_box second;
+    int none[NET_NSOCKETS];
+    OK(net_prepare(&conf, &second, none, &advice, &e) == 0 && !second.active &&
+           ip_equal(&advice.dns[0], &box.vip) && none[NET_UDP4] < 0 && resolv_is_ours(),
+       "a second one in the same network leaves it to the first");
     if (!deaf) {
         int fast = fights(1000), slow = fights(6000);
         OK(fast > 5 && slow < 3 * fast, "it slows down against somebody who undoes it: %d, then %d",

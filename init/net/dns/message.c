@@ -242,3 +242,11 @@ bool dns_first_text(const uint8_t *msg, size_t len, char *out, size_t cap) {
     out[used > 0 ? used - 1 : 0] = '\0';
     return used > 0;
 }
+
+size_t dns_stats_query(uint8_t out[DNS_STATS_QUERY], uint16_t id) {
+    static const uint8_t query[DNS_STATS_QUERY] =
+        "\0\0\1\0\0\1\0\0\0\0\0\0\5stats\7pinnace\0\0\x10\0\3";
+    memcpy(out, query, sizeof query);
+    dns_set_id(out, id);
+    return sizeof query;
+}

@@ -65,6 +65,11 @@ size_t dns_reply_empty(uint8_t *out, const uint8_t *query, size_t len, enum dns_
 size_t dns_reply_text(uint8_t *out, size_t cap, const uint8_t *query, size_t len,
                       const char *const *strings, size_t n);
 
+/* The question for a forwarder's own counts: stats.pinnace, TXT, class CHAOS. Returns the length.
+ */
+enum { DNS_STATS_QUERY = 31 };
+size_t dns_stats_query(uint8_t out[DNS_STATS_QUERY], uint16_t id);
+
 /* The strings of the first TXT record of an answer, one space between them, cut at `cap`. False
  * when there is none, or the message is malformed. */
 bool dns_first_text(const uint8_t *msg, size_t len, char *out, size_t cap);
