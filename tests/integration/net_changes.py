@@ -17,7 +17,7 @@ from box import Box, read
 from netlab import (EMBEDDED, INTERNET, NXDOMAIN, REFUSED, SERVFAIL, VIP, Server, World, ask,
                     first_answer, greeted, make_query, missing_tools, nameservers, network,
                     read_reply,
-                    resolv_conf, run_cells)
+                    resolv_conf, report, run_cells)
 from tap import Tap, wait_for
 
 FORWARD, DNAT = "[dns]\nmode = forward\n", "[dns]\nmode = dnat\n"
@@ -648,12 +648,7 @@ def main():
     t = Tap()
     missing = missing_tools(t.pinnace)
     chosen = [s for s in stories() if args.k in s[0] and not (missing and "legacy" in s[0])]
-    for name, _, said in run_cells(chosen, t.pinnace, args.j):
-        for ok, what, diag in said:
-            if ok is None:
-                t.diag(f"{name}: {what}")
-            else:
-                t.ok(ok, f"{name}: {what}", diag)
+    report(t, run_cells(chosen, t.pinnace, args.j))
     t.done()
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 from functools import partial
 
-from netlab import VIP, World, run_cells
+from netlab import VIP, World, report, run_cells
 from tap import Tap, wait_for
 
 FORWARD = "[dns]\nmode = forward\n"
@@ -126,12 +126,7 @@ def main():
     p.add_argument("-k", metavar="TEXT", default="", help="only stories with this in their name")
     args = p.parse_args()
     t = Tap()
-    for name, _, said in run_cells([s for s in STORIES if args.k in s[0]], t.pinnace, 3):
-        for ok, what, diag in said:
-            if ok is None:
-                t.diag(f"{name}: {what}")
-            else:
-                t.ok(ok, f"{name}: {what}", diag)
+    report(t, run_cells([s for s in STORIES if args.k in s[0]], t.pinnace, 3))
     t.done()
 
 

@@ -172,6 +172,16 @@ def run_cells(stories, pinnace, at_once=4, seconds=60):
         shutil.rmtree(root, ignore_errors=True)
 
 
+def report(t, told):
+    """What cells have said, as points of the whole test."""
+    for name, _, said in told:
+        for ok, what, diag in said:
+            if ok is None:
+                t.diag(f"{name}: {what}")
+            else:
+                t.ok(ok, f"{name}: {what}", diag)
+
+
 def missing_tools(pinnace):
     """Skips the test where it cannot run at all; else True when iptables-legacy does not work
     here, which only a network namespace of our own is asked: looking makes its tables."""
