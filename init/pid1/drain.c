@@ -152,8 +152,8 @@ static void grace_over(struct timer *t) {
     log_warn(NULL, "the grace is over; killing what still runs:%s",
              who.len ? names : " processes that belong to no service");
     b->killed = true;
-    b->log.quitting = b->channel.quitting = b->net.quitting =
-        true;                 /* it may take them along: that is no news */
+    /* It may take the roles along: that is no news. */
+    b->log.quitting = b->channel.quitting = b->net.quitting = true;
     supervisor_kill(&b->sup); /* needs no fork, and finds those who left their group */
     signal_all(b, SIGKILL);
     timer_arm(&b->loop, &b->last_call, span_s(LAST_CALL_S));
