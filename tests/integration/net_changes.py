@@ -418,17 +418,17 @@ def prepare_is_killed(cell):
     """In its engine part: names are asked of us by then, so that it has to be known."""
     w = World("T0")
     before = state_of(w)
-    dockerd = os.path.join(cell.dir, "dockerd")
+    dockerd, asked = os.path.join(cell.dir, "dockerd"), os.path.join(cell.dir, "asked")
     with open(dockerd, "w") as f:
-        f.write("#!/bin/sh\nexec sleep 60\n")
+        f.write(f"#!/bin/sh\n: >{asked}\nexec sleep 60\n")
     os.chmod(dockerd, 0o755)
     w.dind.ip("link set eth0 mtu 1400")  # for which the version is asked
     with w.dind.inside():
         b = Box(cell, f"command = {dockerd}\n", ["sleep", "600"], pid1=False,
                 env={"PINNACE_ENGINE_ENABLED": "yes"})
-    cell.ok(wait_for(lambda: nameservers() == [VIP], 10), "the network is prepared", b)
+    cell.ok(wait_for(lambda: os.path.exists(asked), 10), "the engine is being prepared", b)
+    cell.ok(nameservers() == [VIP], "and the network is", b)
     pid = b.role("prepare")
-    cell.ok(bool(pid), "and the engine is being", b)
     os.kill(pid, signal.SIGKILL)
     b.wait()
     after = state_of(w)
