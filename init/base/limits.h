@@ -36,6 +36,10 @@ enum {
     LOG_FILE_BYTES = 1 << 20, /* bytes of a log file before it is rotated; one old kept */
     MAX_REQUEST = 8192,       /* bytes of an HTTP request head; 431 */
     MAX_CONNECTIONS = 64,     /* status clients at once; further ones get 503 */
+    MAX_HTTP_LINE = 8192,     /* bytes of a request or status line; 414 */
+    MAX_HTTP_HEAD = 40960,    /* bytes of a whole head, first line and all; 431 */
+    MAX_HTTP_FIELDS = 100,    /* header fields; 431 */
+    MAX_HTTP_EXTRA = 4096,    /* bytes of chunk extensions and trailers of a body; 400 */
     SWEEP_SHARE = 50,         /* a search for unnamed zombies rests 50x what it cost */
     SWEEP_MAX_REST_MS = 1000, /* ms; the longest rest, so the latest time of a reap */
     SWEEP_BATCH = 64,         /* zombies per search before signals are looked at again */
