@@ -15,7 +15,7 @@
 #include "base/limits.h"
 
 /* A piece of the head's bytes; not NUL-terminated. */
-struct span_of {
+struct slice {
     const char *s;
     size_t n;
 };
@@ -34,8 +34,8 @@ enum http_framing {
 struct http_head {
     const char *bytes; /* borrowed */
     size_t len;        /* of the head, with the empty line */
-    struct span_of method, target; /* of a request, as they came */
-    struct span_of path, query;    /* the target's; query without the '?' */
+    struct slice method, target; /* of a request, as they came */
+    struct slice path, query;    /* the target's; query without the '?' */
     int status;                    /* of an answer */
     int minor;                     /* HTTP/1.minor: 0 or 1 */
     enum http_framing framing;
@@ -66,9 +66,9 @@ int http_parse_request(struct http_head *out, const char *bytes, size_t len);
 int http_parse_answer(struct http_head *out, const char *bytes, size_t len, bool to_head);
 
 /* The value of the first field of this name (case does not matter); .s NULL when there is none. */
-struct span_of http_field(const struct http_head *h, const char *name);
-bool http_is(struct span_of s, const char *text);          /* exactly */
-bool http_is_nocase(struct span_of s, const char *text);
+struct slice http_field(const struct http_head *h, const char *name);
+bool http_is(struct slice s, const char *text);          /* exactly */
+bool http_is_nocase(struct slice s, const char *text);
 /* Is `token` in the comma-separated list of this field (all fields of that name)? Parameters
  * after ';' are ignored; case does not matter. */
 bool http_lists(const struct http_head *h, const char *name, const char *token);
@@ -89,15 +89,15 @@ void http_body_begin(struct http_body *b, const struct http_head *h);
  * needed or the body is done) and in *data the body's bytes among them (.n may be 0); or -400.
  * Bytes after the body are not touched: they are the next request. A chunk size has at most 16
  * hexadecimal digits; extensions and trailers (ignored) at most MAX_HTTP_EXTRA bytes. */
-int64_t http_body_next(struct http_body *b, const char *in, size_t n, struct span_of *data);
+int64_t http_body_next(struct http_body *b, const char *in, size_t n, struct slice *data);
 
 /* --- targets ---------------------------------------------------------------------------------- */
 
 /* Percent-decode `in` into out[cap], NUL-terminated; '+' is a plus. Its length, or -1: a broken
  * escape, an encoded NUL, or longer than cap - 1. */
-int http_decode(struct span_of in, char *out, size_t cap);
+int http_decode(struct slice in, char *out, size_t cap);
 
 /* The next key=value of a query: *rest moves on. False at the end. Not decoded. */
-bool http_next_param(struct span_of *rest, struct span_of *key, struct span_of *value);
+bool http_next_param(struct slice *rest, struct slice *key, struct slice *value);
 
 #endif
