@@ -36,6 +36,9 @@ enum {
     LOG_FILE_BYTES = 1 << 20, /* bytes of a log file before it is rotated; one old kept */
     MAX_REQUEST = 8192,       /* bytes of an HTTP request head; 431 */
     MAX_CONNECTIONS = 64,     /* status clients at once; further ones get 503 */
+    MAX_CHANNELS = 16,        /* [channel] sections; config error */
+    MAX_JOBS = 4096,          /* jobs that run or are kept; 429 */
+    JOB_RECORD_BYTES = 1024,  /* of a job's record that outlives the channel; longer words are cut */
     MAX_HTTP_LINE = 8192,     /* bytes of a request or status line; 414 */
     MAX_HTTP_HEAD = 40960,    /* bytes of a whole head, first line and all; 431 */
     MAX_HTTP_FIELDS = 100,    /* header fields; 431 */

@@ -1,19 +1,23 @@
-/* role.h — role channel: answers those who ask how the box is, over HTTP/1.1 on a unix
- * socket that PID 1 opened and holds.
+/* role.h — role channel: the box's HTTP server, and the parent of its jobs.
  *
- *     GET /readyz            200 "ready", or 503 and one line a unit that is not
- *     GET /livez             200
- *     GET /v1/status         JSON; with ?after=SEQ the answer waits for a change
- *     GET /v1/timeline       JSON
- *
- * One request a connection. Requests with an Origin (browsers) are refused.
+ * PID 1 opened the listening sockets and holds them, and what it takes for jobs to outlive this
+ * process: see svc/wire.h. docs/CHANNEL.md says what is served.
  */
 #ifndef CHANNEL_ROLE_H
 #define CHANNEL_ROLE_H
 
+#include "conf/conf.h"
+
 struct channel_role {
-    int sock;   /* to PID 1 */
-    int listen; /* the listening socket */
+    int sock; /* to PID 1 */
+    const struct channel_conf *const *channels;
+    const int *listen; /* of channels[i]; -1: it could not be opened */
+    size_t nchannels;
+    void *job_table;     /* MAX_JOBS * JOB_RECORD_BYTES of memory that all channels share */
+    const char *log_dir; /* NULL: no log files */
+    const char *const *env;       /* of jobs, before their own */
+    uint64_t sigmask, sigignore;  /* of jobs, as the box was started */
+    struct rlimit nofile;         /* of jobs: as the box was started */
 };
 
 /* Runs until PID 1 says quit. The exit status. */

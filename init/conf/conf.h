@@ -135,6 +135,28 @@ struct svc_conf {
     int oom_score_adj; /* OOM_INHERIT unless set */
 };
 
+enum channel_auth { AUTH_AUTO, AUTH_PEER, AUTH_TOKEN, AUTH_NONE };
+enum channel_dialect { DIALECT_NATIVE };
+enum listen_kind { LISTEN_AUTO, LISTEN_NONE, LISTEN_UNIX, LISTEN_TCP, LISTEN_VSOCK, LISTEN_FD };
+
+/* "auto", "none", "unix:PATH", "tcp:ADDRESS:PORT", "tcp:[ADDRESS]:PORT", "vsock:PORT", "fd:NAME" */
+struct listen_spec {
+    enum listen_kind kind;
+    char text[108]; /* PATH or NAME; else as written */
+    struct ip ip;   /* of tcp; numeric, `*` is [::] with IPv4 */
+    unsigned port;
+};
+
+struct channel_conf {
+    struct conf_given given[CONF_MAX_OPTIONS];
+    char name[MAX_NAME];
+    struct listen_spec listen;
+    int dialect, auth; /* auth is never AUTH_AUTO after conf_finish() */
+    char *token, *token_file;
+    char **users, **origins;
+    unsigned mode; /* of a unix socket's file */
+};
+
 struct conf {
     struct pinnace_conf pinnace;
     struct main_conf main;
@@ -143,6 +165,8 @@ struct conf {
     struct net_section net;
     struct svc_conf *services[MAX_SERVICES]; /* owned */
     size_t nservices;
+    struct channel_conf *channels[MAX_CHANNELS]; /* owned; "local" is always there */
+    size_t nchannels;
     char *sources[MAX_CONF_FILES + 2]; /* file names; "environment"; for messages; owned */
     size_t nsources;
 };

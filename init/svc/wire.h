@@ -21,6 +21,26 @@ enum wire_kind {
     WIRE_FLUSH, /* to log: print what stands in this unit's pipe without a newline too */
     WIRE_QUIT,  /* to a role: finish what you hold and end */
     WIRE_SAID,  /* from log: a unit has said what a probe waits for */
+
+    /* Jobs. PID 1 holds what would be lost with the channel, and reads none of it. */
+    WIRE_JOB,       /* a job, with its fds: its child says so before it executes; a new channel is
+                     * told of all that are held, before its first WIRE_BOX */
+    WIRE_JOB_SHUT,  /* from channel: drop your copies of these fds, so that an end of file is real */
+    WIRE_JOB_ENDED, /* from channel: I have reaped it, so; to channel: I have */
+    WIRE_JOB_DONE,  /* from channel: forget it, and close its fds */
+
+    /* Units, on a client's behalf. */
+    WIRE_UNIT_DO,  /* from channel: start, stop or restart one */
+    WIRE_UNIT_DID, /* to channel: whether that was taken */
+};
+
+/* The fds of a job, in the order in which they travel; those that it has are in wire_job.fds. */
+enum job_fd {
+    JOB_STDIN,  /* write end; none for /dev/null and terminals */
+    JOB_STDOUT, /* read end, or the terminal's master */
+    JOB_STDERR, /* read end; none for terminals */
+    JOB_EXEC,   /* reads EOF once it has executed, else one struct exec_failure */
+    JOB_NFDS
 };
 
 struct wire_head {
@@ -62,12 +82,35 @@ struct wire_word { /* FLUSH: unit; QUIT: none; SAID: unit and enum probe_kind */
     int32_t unit, what;
 };
 
+struct wire_job { /* JOB, JOB_SHUT, JOB_ENDED, JOB_DONE */
+    struct wire_head head;
+    uint64_t id;
+    uint32_t slot;  /* its record in the table that channels share */
+    int32_t pid;    /* JOB */
+    uint32_t fds;   /* JOB, JOB_SHUT: bit n for enum job_fd n */
+    bool ended;     /* JOB to channel, JOB_ENDED: the next three count */
+    bool signaled, core;
+    int32_t code;   /* exit status or signal */
+};
+
+enum unit_act { UNIT_START, UNIT_STOP, UNIT_RESTART };
+
+struct wire_unit_do { /* UNIT_DO, UNIT_DID */
+    struct wire_head head;
+    uint64_t ticket; /* the channel's, given back in UNIT_DID */
+    int32_t unit, act;
+    int32_t code;    /* DID: 0, or a positive errno with the reason below */
+    char reason[MAX_PROBE_REASON];
+};
+
 union wire_any {
     struct wire_head head;
     struct wire_box box;
     struct wire_unit unit;
     struct wire_mark mark;
     struct wire_word word;
+    struct wire_job job;
+    struct wire_unit_do unit_do;
 };
 
 #define WIRE_HEAD(kind_, type) \
@@ -78,5 +121,10 @@ int wire_send(int fd, const struct wire_head *message);
 /* recv: 1 and *out; 0 when there is nothing now; -ENOTCONN at the end; -EPROTO for a
  * message that is not one. */
 int wire_recv(int fd, union wire_any *out);
+
+/* The same with descriptors, at most JOB_NFDS. In fds[] those not sent are -1; received ones are
+ * close-on-exec and the caller's. A message of another kind with descriptors: they are closed. */
+int wire_send_fds(int fd, const struct wire_job *message, const int fds[JOB_NFDS]);
+int wire_recv_fds(int fd, union wire_any *out, int fds[JOB_NFDS]);
 
 #endif

@@ -46,6 +46,7 @@ struct spawn_req {
     bool own_session; /* setsid; else own_group: setpgid */
     bool own_group;
     bool foreground;   /* hand the terminal on fd 0 to the new group */
+    bool ctty;         /* with own_session: the terminal on fd 0 becomes the controlling one */
     bool only_stdio;   /* close every other fd; else keep those without close-on-exec */
     bool login_env;    /* with `user`: set HOME, USER, LOGNAME, SHELL for that user */
     int cgroup_fd;     /* cgroup v2 directory to join; -1: inherit */
@@ -54,11 +55,17 @@ struct spawn_req {
     size_t nlimits;
     uint64_t sigmask;   /* blocked signals at exec, bit n-1 for signal n */
     uint64_t sigignore; /* signals to ignore at exec */
+
+    /* Called first of all in the child, with every descriptor of the parent still there; nonzero
+     * ends the start: a positive errno, told as STEP_ANNOUNCE. NULL: none. */
+    int (*announce)(void *arg);
+    void *announce_arg;
 };
 enum { OOM_INHERIT = -32768 };
 
 /* Which step between fork and exec failed; written by the child, atomically. */
 #define SPAWN_STEPS(X)                            \
+    X(STEP_ANNOUNCE, "tell PID 1 of itself")      \
     X(STEP_STDIO, "set up stdin, stdout, stderr") \
     X(STEP_CGROUP, "join its cgroup")             \
     X(STEP_SESSION, "make its session")           \
