@@ -149,6 +149,8 @@ void drain_begin(struct box *b, int code, const char *why);
 void drain_init(struct box *b);
 void drain_hurry(struct box *b);   /* asked to end a second time */
 void drain_advance(struct box *b); /* after every turn */
+/* A job has begun: when all others have been asked to end already, so is this one. */
+void drain_late(struct box *b, pid_t pid);
 
 /* policy.c */
 void policy_init(struct box *b);

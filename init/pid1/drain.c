@@ -162,6 +162,12 @@ static void grace_over(struct timer *t) {
     timer_arm(&b->loop, &b->last_call, span_s(LAST_CALL_S));
 }
 
+void drain_late(struct box *b, pid_t pid) {
+    int sig = b->killed || b->phase == PHASE_END ? SIGKILL : b->termed ? SIGTERM : 0;
+    if (sig && pid > 1 && !children_know(&b->children, pid))
+        (void)b->sys->kill(b->sys, pid, sig);
+}
+
 /* --- the very end ------------------------------------------------------------------------- */
 
 static void end_begin(struct box *b) {

@@ -82,6 +82,8 @@ static void describe_channel(struct role *r, struct fork_req *req, int child_soc
 
 static void channel_said(struct role *r, const union wire_any *m, int fds[JOB_NFDS]) {
     struct box *b = CONTAINER_OF(r, struct box, channel);
+    if (m->head.kind == WIRE_JOB)
+        drain_late(b, m->job.pid);
     if (m->head.kind >= WIRE_JOB && m->head.kind <= WIRE_JOB_DONE)
         jobs_said(&b->jobs, &m->job, fds);
     else if (m->head.kind == WIRE_UNIT_DO)

@@ -152,7 +152,7 @@ static void settle_stopped(struct supervisor *sup, struct svc *s) {
         s->stopped = s->again = false;
         weigh(sup);
         forget_past(s);
-    } else if (s->state == SVC_FAILED || s->state == SVC_DONE) {
+    } else if (s->state == SVC_DONE || (s->state == SVC_FAILED && is_startable(s))) {
         svc_event(s, EV_WANT_DOWN);
     }
 }
