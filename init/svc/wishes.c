@@ -71,6 +71,7 @@ static void forget_past(struct svc *s) {
         return;
     s->failures = 0;
     s->reason[0] = '\0';
+    wishes_note(s);
     if (rests)
         svc_event(s, EV_WANT_DOWN); /* from there it starts when it may */
 }

@@ -30,7 +30,7 @@ static int main_end_code(const struct world *w, const struct unit_record *u) {
         code = u->refused.step == STEP_EXEC && u->refused.code != ENOENT ? 126 : 127;
     if (in_status_set(&c->remap_exit, code))
         code = 0;
-    bool ends = c->on_exit == EXIT_SHUTDOWN || never_ran ||
+    bool ends = c->on_exit == EXIT_SHUTDOWN || (never_ran && u->starts == 1) ||
                 (c->on_exit == EXIT_SHUTDOWN_ON_FAILURE && code != 0);
     return ends ? code : -1;
 }
@@ -55,7 +55,8 @@ static int unit_failure_code(const struct world *w, int i) {
 /* The status that unit `i` ends the box with by what happened to it since the box last waited. */
 static int unit_end_code(const struct world *w, int i) {
     enum svc_state state = w->box->svcs[i].state, was = w->units[i].seen;
-    if (state == was || w->drain.begun)
+    bool again = w->units[i].starts != w->units[i].seen_starts;
+    if ((state == was && !again) || w->drain.begun)
         return -1;
     if (i == w->box->main)
         return state == SVC_DONE || state == SVC_FAILED ? main_end_code(w, &w->units[i]) : -1;
@@ -444,6 +445,7 @@ void check_settled(struct world *w) {
                         b->svcs[i].reason);
         }
         w->units[i].seen = b->svcs[i].state;
+        w->units[i].seen_starts = w->units[i].starts;
     }
     check_ready(w);
     check_children(w);

@@ -236,7 +236,8 @@ static pid_t world_spawn(struct sys *s, const struct spawn_req *r, int *exec_fd,
                                .starts = u->starts + 1,
                                .started_at = w->box->loop.now,
                                .ended_at = u->ended_at,
-                               .seen = u->seen };
+                               .seen = u->seen,
+                               .seen_starts = u->seen_starts };
     struct life life = life_quiet();
     if (w->live)
         w->live(w, unit, u->starts, &life);

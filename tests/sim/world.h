@@ -134,6 +134,7 @@ struct unit_record {
     instant stopped_at;
     instant started_at, ended_at;
     enum svc_state seen; /* when the box last went to sleep */
+    unsigned seen_starts;
 };
 
 enum stimulus_kind {
