@@ -451,6 +451,8 @@ void check_settled(struct world *w) {
     check_children(w);
     if (w->seen_phase != b->phase)
         world_note(w, EVENT_PHASE, -1, (int)b->phase);
+    if (w->seen_ready != b->ready)
+        world_note(w, EVENT_READY, -1, b->ready);
     if (w->seen_phase != b->phase || w->seen_ready != b->ready)
         world_trace(w, "phase %d, ready %d", b->phase, b->ready);
     w->asked.n = 0;

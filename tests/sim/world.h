@@ -158,6 +158,7 @@ enum event_kind {
     EVENT_SIGNAL, /* to a unit; what: the signal */
     EVENT_STATE,  /* of a unit when the box waits; what: enum svc_state */
     EVENT_PHASE,  /* of the box; what: enum box_phase */
+    EVENT_READY,  /* of the box; what: 1 or 0 */
 };
 struct event {
     instant at;
