@@ -35,7 +35,7 @@ enum {
     MAX_LOG_LINE = 16384,     /* bytes of a service's line; longer ones are split */
     LOG_FILE_BYTES = 1 << 20, /* bytes of a log file before it is rotated; one old kept */
     MAX_REQUEST = 8192,       /* bytes of an HTTP request head; 431 */
-    MAX_CONNECTIONS = 64,     /* status clients at once; further ones get 503 */
+    MAX_CONNECTIONS = 1024,   /* clients of all channels; the longest idle makes room, or 503 */
     MAX_CHANNELS = 16,        /* [channel] sections; config error */
     MAX_JOBS = 4096,          /* jobs that run or are kept; 429 */
     JOB_RECORD_BYTES = 1024,  /* of a job's record that outlives the channel; longer words are cut */
@@ -44,6 +44,11 @@ enum {
     JOB_OUTPUT = 1 << 20,     /* the same where nothing is said; older bytes are overwritten */
     MAX_OUTPUT_KEPT = 64 << 20, /* bytes of output of all ended jobs; the oldest jobs lose theirs */
     MAX_RING_RUNS = 4096,     /* changes between stdout and stderr kept per job; older bytes go */
+    MAX_JSON_BODY = 16 << 20, /* bytes of a JSON request body; 413 */
+    MAX_HTTP_OUT = 128 << 10, /* bytes that wait for one client; then its source waits */
+    HTTP_HEAD_S = 10,         /* s from a request's first byte to the end of its head; closed */
+    HTTP_BODY_S = 60,         /* s without a byte of a body that is waited for; closed */
+    HTTP_SEND_S = 600,        /* s without a byte taken by a client of a whole answer; closed */
     MAX_HTTP_LINE = 8192,     /* bytes of a request or status line; 414 */
     MAX_HTTP_HEAD = 40960,    /* bytes of a whole head, first line and all; 431 */
     MAX_HTTP_FIELDS = 100,    /* header fields; 431 */
