@@ -49,6 +49,10 @@ enum {
     HTTP_HEAD_S = 10,         /* s from a request's first byte to the end of its head; closed */
     HTTP_BODY_S = 60,         /* s without a byte of a body that is waited for; closed */
     HTTP_SEND_S = 600,        /* s without a byte taken by a client of a whole answer; closed */
+    MAX_FILE_WORKERS = 32,    /* file operations at once; later ones wait for one to end */
+    MAX_FILE_WAITING = 1024,  /* of those that wait; 429 */
+    MAX_WATCHES = 8192,       /* directories of one recursive watch; more: overflow is told */
+    MAX_TREE_DEPTH = 256,     /* directories within each other in lists, copies, removals; an error */
     MAX_HTTP_LINE = 8192,     /* bytes of a request or status line; 414 */
     MAX_HTTP_HEAD = 40960,    /* bytes of a whole head, first line and all; 431 */
     MAX_HTTP_FIELDS = 100,    /* header fields; 431 */
