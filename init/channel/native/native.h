@@ -34,6 +34,10 @@ void native_job_forget(struct http_exchange *x, yyjson_val *body);
 void native_job_signal(struct http_exchange *x, yyjson_val *body);
 void native_job_resize(struct http_exchange *x, yyjson_val *body);
 void native_job_stdin(struct http_exchange *x, yyjson_val *body);
+struct job_ask;
+/* Start it, or find the one with its key (then *known). NULL, and it has been answered. */
+struct job *native_start(struct http_exchange *x, struct job_ask *a, bool *known);
+void native_fail_start(struct http_exchange *x, enum job_reason why, const char *words);
 struct job *native_job(struct http_exchange *x); /* that {id} names; NULL, and it has been answered */
 
 /* stream.c: exec, attach, output */
