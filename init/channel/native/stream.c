@@ -36,7 +36,7 @@ struct stream {
     bool begun, over;
     bool input_ended; /* the client's side */
     struct frame_reader frames;
-    unsigned char small[4]; /* a resize or signal, collected */
+    char small[32]; /* a short frame, as it comes */
     struct collected out[2];
 };
 
@@ -122,32 +122,27 @@ static void take_short(struct stream *s, enum frame_type type, char *bytes, size
     }
 }
 
-/* Frames other than stdin are short, and are taken only when they are here as a whole. 0: they are not
- * yet, or the job is behind; -EPROTO; else the bytes that were used. */
+/* 0: the job is behind; -EPROTO; else the bytes that were used. Frames other than stdin are short, and
+ * are collected. */
 static int64_t take_frame(struct stream *s, const char *bytes, size_t n) {
-    struct frame_reader before = s->frames;
     struct frame_piece p;
-    char small[32];
     int64_t used = frame_next(&s->frames, bytes, n, FRAME_MAX_CLIENT, &p);
     if (used < 0 || !p.bytes)
         return used;
     if (p.type == FRAME_STDIN) {
         size_t left = p.n - take_stdin(s, &p);
-        if (p.total > 0 && left > 0) { /* the rest of it comes again */
+        if (left > 0) { /* the rest of it comes again */
             s->frames.have = FRAME_HEAD;
             s->frames.left += (uint32_t)left;
         }
         return used - (int64_t)left;
     }
     bool is_short = p.type == FRAME_RESIZE || p.type == FRAME_SIGNAL || p.type == FRAME_DETACH;
-    if (!is_short || p.total >= sizeof small)
+    if (!is_short || p.total >= sizeof s->small)
         return -EPROTO;
-    if (p.n < p.total) {
-        s->frames = before;
-        return 0;
-    }
-    memcpy(small, p.bytes, p.n);
-    take_short(s, p.type, small, p.n);
+    memcpy(s->small + p.at, p.bytes, p.n);
+    if (p.at + p.n == p.total)
+        take_short(s, p.type, s->small, p.total);
     return used;
 }
 
@@ -227,8 +222,10 @@ static void tell_missed(struct stream *s, uint64_t missed) {
         send_frame(s->x, FRAME_MISSED, &be, sizeof be);
     else if (s->shape == SHAPE_JSON)
         s->out[0].truncated = true;
-    else
+    else {
+        s->over = true;
         http_cut(s->x); /* bytes as they are cannot say that some are not there */
+    }
 }
 
 static void collected_json(const struct collected *c, const char *name, struct text *t) {
