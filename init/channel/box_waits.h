@@ -1,4 +1,5 @@
-/* box_waits.h — exchanges that wait for PID 1: for a change of the box, or for its word on a unit. */
+/* box_waits.h — exchanges that wait for PID 1: for a change of the box, or for its word on a unit.
+ */
 #ifndef CHANNEL_BOX_WAITS_H
 #define CHANNEL_BOX_WAITS_H
 

@@ -26,7 +26,8 @@ static void add_box(struct text *t, const struct channel *ch) {
         text_add(t, "pinnace_boot_seconds %.3f\n",
                  (double)instant_since(b->ready_at, b->started).ns / 1e9);
     }
-    one(t, "orphans_reaped_total", "counter", "Processes reaped that nobody waited for.", b->orphans);
+    one(t, "orphans_reaped_total", "counter", "Processes reaped that nobody waited for.",
+        b->orphans);
     one(t, "role_restarts_total", "counter", "Processes of pinnace that were started again.",
         b->role_restarts);
     one(t, "bugs_total", "counter", "Things that cannot happen, and did.", b->bugs);

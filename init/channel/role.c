@@ -28,7 +28,8 @@ bool channel_tell(struct channel *ch, const struct wire_head *m) {
     return wire_send(ch->role->sock, m) == 0;
 }
 
-/* --- PID 1 ---------------------------------------------------------------------------------------- */
+/* --- PID 1
+ * ---------------------------------------------------------------------------------------- */
 
 static void quit_if_idle(struct channel *ch) {
     if (ch->quitting && !http_server_busy(&ch->server))
@@ -70,9 +71,9 @@ static void open_doors(struct channel *ch) {
     ch->open = true;
     for (size_t i = 0; i < ch->role->nchannels; i++) {
         struct gate *g = &ch->gates[i];
-        int rc = ch->role->listen[i] < 0 ? 0
-                                         : http_listen(&ch->server, &ch->listeners[i], &g->site,
-                                                       ch->role->listen[i]);
+        int rc = ch->role->listen[i] < 0
+                     ? 0
+                     : http_listen(&ch->server, &ch->listeners[i], &g->site, ch->role->listen[i]);
         if (rc < 0)
             log_error("channel", "[channel %s] cannot be listened on: %s", g->conf->name,
                       strerror(-rc));
@@ -94,7 +95,8 @@ static void control_ready(struct source *s, uint32_t got) {
         open_doors(ch);
 }
 
-/* --- start ------------------------------------------------------------------------------------------ */
+/* --- start
+ * ------------------------------------------------------------------------------------------ */
 
 static void signals_ready(struct source *s, uint32_t got) {
     (void)got;

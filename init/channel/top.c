@@ -29,8 +29,9 @@ static bool parse_stat(const char *text, struct process *p) {
         return false;
     (void)snprintf(p->name, sizeof p->name, "%.*s", (int)(close - open - 1), open + 1);
     p->pid = (int)strtol(text, NULL, 10);
-    int n = sscanf(close + 1, " %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d "
-                              "%*d %*u %*u %lld",
+    int n = sscanf(close + 1,
+                   " %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d "
+                   "%*d %*u %*u %lld",
                    &p->state, &p->ppid, &p->session, &user, &system, &p->pages);
     p->ticks = (long long)(user + system);
     return n == 6;
@@ -122,7 +123,8 @@ static void add_process(struct text *t, const struct channel *ch, const struct p
         text_add(t, "\"%s\"", job_id_text(p->job, id));
     else
         text_add(t, "null");
-    text_add(t, ",\"cpu_ms\":%lld,\"rss\":%lld,\"command\":", p->ticks * 1000 / hz, p->pages * page);
+    text_add(t, ",\"cpu_ms\":%lld,\"rss\":%lld,\"command\":", p->ticks * 1000 / hz,
+             p->pages * page);
     add_command(t, p);
     text_add(t, "}");
 }

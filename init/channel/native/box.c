@@ -17,7 +17,8 @@ static bool no_params(struct http_exchange *x) {
     return native_params(x, (const char *const[]){ NULL });
 }
 
-/* --- documents ---------------------------------------------------------------------------------- */
+/* --- documents ----------------------------------------------------------------------------------
+ */
 
 static void answer_text(struct http_exchange *x, int status, const char *type,
                         const struct text *t) {
@@ -77,7 +78,8 @@ void native_top(struct http_exchange *x, yyjson_val *body) {
         native_fail(x, 500, "internal", "cannot fork to read /proc");
 }
 
-/* --- status --------------------------------------------------------------------------------------- */
+/* --- status
+ * --------------------------------------------------------------------------------------- */
 
 static void add_status(const struct channel *ch, struct text *t) {
     mirror_status(&ch->mirror, ch->loop.now, t);
@@ -99,7 +101,8 @@ void native_status(struct http_exchange *x, yyjson_val *body) {
         native_fail(x, 500, "internal", "out of memory");
 }
 
-/* --- units ---------------------------------------------------------------------------------------- */
+/* --- units
+ * ---------------------------------------------------------------------------------------- */
 
 static int find_unit(struct http_exchange *x) {
     char name[MAX_NAME];
@@ -151,8 +154,7 @@ void native_unit_log(struct http_exchange *x, yyjson_val *body) {
     const struct channel *ch = channel_of(x);
     struct unit_log l = { .dir = ch->role->log_dir, .tail = -1 };
     if (!native_params(x, (const char *const[]){ "follow", "tail", "since_ms", NULL }) ||
-        !native_flag(x, "follow", &l.follow) ||
-        !native_number(x, "tail", 0, INT32_MAX, &l.tail) ||
+        !native_flag(x, "follow", &l.follow) || !native_number(x, "tail", 0, INT32_MAX, &l.tail) ||
         !native_number(x, "since_ms", 0, INT64_C(253402300799999), &l.since_unix_ms))
         return;
     int unit = find_unit(x);

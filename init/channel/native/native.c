@@ -46,7 +46,8 @@ const struct http_route native_routes[] = {
 /* clang-format on */
 const size_t native_nroutes = sizeof native_routes / sizeof native_routes[0];
 
-/* --- errors ------------------------------------------------------------------------------------- */
+/* --- errors -------------------------------------------------------------------------------------
+ */
 
 void native_fail(struct http_exchange *x, int status, const char *code, const char *fmt, ...) {
     char words[400], buf[1200];
@@ -75,7 +76,8 @@ void native_refuse(struct http_exchange *x, int status, const char *message) {
     native_fail(x, status, code, "%s", message);
 }
 
-/* --- parameters --------------------------------------------------------------------------------- */
+/* --- parameters ---------------------------------------------------------------------------------
+ */
 
 bool native_params(struct http_exchange *x, const char *const *known) {
     char name[64];
@@ -111,7 +113,7 @@ bool native_number(struct http_exchange *x, const char *key, int64_t min, int64_
         *out = n;
         return true;
     }
-    native_fail(x, 400, "invalid", "%s: an integer from %lld to %lld is needed", key, (long long)min,
-                (long long)max);
+    native_fail(x, 400, "invalid", "%s: an integer from %lld to %lld is needed", key,
+                (long long)min, (long long)max);
     return false;
 }

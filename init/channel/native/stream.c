@@ -53,7 +53,8 @@ static void stream_over(struct http_exchange *x, bool cut) {
     free(s);
 }
 
-/* --- frames to the client -------------------------------------------------------------------------- */
+/* --- frames to the client
+ * -------------------------------------------------------------------------- */
 
 static void send_frame(struct http_exchange *x, enum frame_type type, const void *bytes, size_t n) {
     unsigned char head[FRAME_HEAD];
@@ -78,7 +79,8 @@ static void send_error(struct stream *s, const char *code, const char *words) {
         send_frame(s->x, FRAME_ERROR, t.buf, t.len);
 }
 
-/* --- frames from the client ------------------------------------------------------------------------ */
+/* --- frames from the client
+ * ------------------------------------------------------------------------ */
 
 /* Stdin that the job does not take now is left with the connection: that is the back-pressure. */
 static size_t take_stdin(struct stream *s, const struct frame_piece *p) {
@@ -115,15 +117,16 @@ static void take_short(struct stream *s, enum frame_type type, char *bytes, size
         http_end(s->x);
     } else if (type == FRAME_RESIZE && n == 4) {
         const unsigned char *b = (const unsigned char *)bytes;
-        if (job_resize(s->reader.job, (uint16_t)(b[0] << 8 | b[1]), (uint16_t)(b[2] << 8 | b[3])) < 0)
+        if (job_resize(s->reader.job, (uint16_t)(b[0] << 8 | b[1]), (uint16_t)(b[2] << 8 | b[3])) <
+            0)
             send_error(s, "state", "the job has no terminal, or has ended");
     } else {
         http_cut(s->x);
     }
 }
 
-/* 0: the job is behind; -EPROTO; else the bytes that were used. Frames other than stdin are short, and
- * are collected. */
+/* 0: the job is behind; -EPROTO; else the bytes that were used. Frames other than stdin are short,
+ * and are collected. */
 static int64_t take_frame(struct stream *s, const char *bytes, size_t n) {
     struct frame_piece p;
     int64_t used = frame_next(&s->frames, bytes, n, FRAME_MAX_CLIENT, &p);
@@ -176,7 +179,8 @@ static const struct http_handler stream_handler = {
     .body = stream_body, .body_end = stream_body_end, .room = stream_room, .over = stream_over
 };
 
-/* --- from the job ---------------------------------------------------------------------------------- */
+/* --- from the job
+ * ---------------------------------------------------------------------------------- */
 
 static bool has_room(const struct stream *s) {
     size_t room = s->shape == SHAPE_JSON ? SIZE_MAX : http_room(s->x);
@@ -256,8 +260,7 @@ static void answer_collected(struct stream *s) {
     t.len--; /* the closing brace */
     collected_json(&s->out[RING_STDOUT], "stdout", &t);
     collected_json(&s->out[RING_STDERR], "stderr", &t);
-    text_add(&t, "%s}\n",
-             s->out[0].truncated || s->out[1].truncated ? ",\"truncated\":true" : "");
+    text_add(&t, "%s}\n", s->out[0].truncated || s->out[1].truncated ? ",\"truncated\":true" : "");
     http_answer(s->x, 200, "application/json", t.buf, t.len);
 }
 
@@ -336,7 +339,8 @@ static void stream_input_room(struct job_input *in) {
     http_resume(CONTAINER_OF(in, struct stream, input)->x);
 }
 
-/* --- routes ----------------------------------------------------------------------------------------- */
+/* --- routes
+ * ----------------------------------------------------------------------------------------- */
 
 static struct stream *stream_new(struct http_exchange *x, enum shape shape) {
     struct stream *s = calloc(1, sizeof *s);
