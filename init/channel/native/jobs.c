@@ -49,13 +49,21 @@ static void start_over(struct http_exchange *x, bool cut) {
 
 static const struct http_handler start_handler = { .over = start_over };
 
+/* Detached before it is answered: the answer may be the end of `s`. */
 static void start_told(struct job_reader *r) {
-    struct starting *s = CONTAINER_OF(r, struct starting, reader);
+    struct http_exchange *x = CONTAINER_OF(r, struct starting, reader)->x;
     const struct job *j = r->job;
-    if (j->state == JOB_FAILED)
-        native_fail_start(s->x, j->reason, j->why);
-    else if (j->state != JOB_STARTING)
-        answer_job(s->x, 201, j);
+    char why[sizeof j->why];
+    enum job_reason reason = j->reason;
+    if (j->state == JOB_STARTING)
+        return;
+    bool failed = j->state == JOB_FAILED;
+    memcpy(why, j->why, sizeof why);
+    job_detach(r);
+    if (failed)
+        native_fail_start(x, reason, why);
+    else
+        answer_job(x, 201, j);
 }
 
 static void wait_for_start(struct http_exchange *x, struct job *j) {
@@ -165,15 +173,19 @@ static void wait_over(struct http_exchange *x, bool cut) {
 
 static const struct http_handler wait_handler = { .over = wait_over };
 
-static void wait_told(struct job_reader *r) {
-    if (r->job->state == JOB_ENDED)
-        answer_job(CONTAINER_OF(r, struct waiting, reader)->x, 200, r->job);
+static void wait_answer(struct waiting *w) {
+    const struct job *j = w->reader.job;
+    job_detach(&w->reader);
+    timer_stop(&w->limit);
+    answer_job(w->x, 200, j);
 }
 
-static void wait_expired(struct timer *t) {
-    struct waiting *w = CONTAINER_OF(t, struct waiting, limit);
-    answer_job(w->x, 200, w->reader.job);
+static void wait_told(struct job_reader *r) {
+    if (r->job->state == JOB_ENDED)
+        wait_answer(CONTAINER_OF(r, struct waiting, reader));
 }
+
+static void wait_expired(struct timer *t) { wait_answer(CONTAINER_OF(t, struct waiting, limit)); }
 
 void native_job_show(struct http_exchange *x, yyjson_val *body) {
     (void)body;
