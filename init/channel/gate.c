@@ -18,7 +18,7 @@ enum { MAX_TOKEN = 4096 }; /* bytes; a longer one in a file shuts the gate, in a
 static void digest(const char *token, size_t n, unsigned char out[32]) {
     SHA2_CTX c;
     SHA256Init(&c);
-    SHA256Update(&c, token, n);
+    SHA256Update(&c, (const unsigned char *)token, n);
     SHA256Final(out, &c);
 }
 
@@ -117,7 +117,8 @@ static bool origin_is_allowed(const struct gate *g, struct slice origin) {
     return false;
 }
 
-/* --- a wrong token is answered late ------------------------------------------------------------- */
+/* --- a wrong token is answered late -------------------------------------------------------------
+ */
 
 struct denial {
     struct http_exchange *x;
@@ -161,7 +162,8 @@ static void deny_later(struct gate *g, struct http_exchange *x) {
     timer_arm(&g->channel->loop, &d->delay, span_ms(GATE_DENY_MS));
 }
 
-/* --- the decision --------------------------------------------------------------------------------- */
+/* --- the decision
+ * --------------------------------------------------------------------------------- */
 
 static bool is_public(const struct http_exchange *x) {
     return http_is(x->head.path, "/livez") || http_is(x->head.path, "/readyz");
@@ -173,7 +175,8 @@ static bool admit_origin(struct gate *g, struct http_exchange *x) {
     if (!origin.s)
         return true;
     if (!origin_is_allowed(g, origin)) {
-        x->site->refuse(x, 403, "requests from browsers are refused: [channel] origins says whose not");
+        x->site->refuse(x, 403,
+                        "requests from browsers are refused: [channel] origins says whose not");
         return false;
     }
     http_add_field(x, "Access-Control-Allow-Origin", "%.*s", (int)origin.n, origin.s);

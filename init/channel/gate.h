@@ -10,8 +10,8 @@ struct gate {
     struct http_site site; /* the first member: an exchange's site is its gate */
     struct channel *channel;
     const struct channel_conf *conf;
-    bool shut;                       /* its token could not be read: nobody may */
-    unsigned char token[32];         /* SHA-256 of the token */
+    bool shut;               /* its token could not be read: nobody may */
+    unsigned char token[32]; /* SHA-256 of the token */
     uid_t users[MAX_GATE_USERS];
     size_t nusers;
     unsigned denials; /* being delayed */

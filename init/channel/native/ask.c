@@ -206,7 +206,8 @@ static const struct member members[] = {
 };
 enum { NMEMBERS = sizeof members / sizeof members[0] };
 
-/* --- the whole --------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------
+ */
 
 static int check_names(yyjson_val *body, struct err *e) {
     size_t i, n;
@@ -240,11 +241,9 @@ static uint64_t fingerprint(yyjson_val *body) {
 
 int job_ask_parse(struct job_ask *a, yyjson_val *body, bool detach, struct err *e) {
     *a = (struct job_ask){ .detach = detach };
-    a->spec = (struct job_spec){ .argv = a->words,
-                                 .tag = "",
-                                 .key = "",
-                                 .timeout = SPAN_NEVER,
-                                 .kill_after = span_s(2) };
+    a->spec = (struct job_spec){
+        .argv = a->words, .tag = "", .key = "", .timeout = SPAN_NEVER, .kill_after = span_s(2)
+    };
     if (!yyjson_is_obj(body))
         return err_set(e, EINVAL, "a JSON object is needed, with argv or shell at least");
     int rc = check_names(body, e);
@@ -254,7 +253,8 @@ int job_ask_parse(struct job_ask *a, yyjson_val *body, bool detach, struct err *
     }
     bool argv = yyjson_obj_get(body, "argv"), shell = yyjson_obj_get(body, "shell");
     if (rc == 0 && argv == shell)
-        return err_set(e, EINVAL, argv ? "argv and shell: only one of them" : "argv or shell is needed");
+        return err_set(e, EINVAL,
+                       argv ? "argv and shell: only one of them" : "argv or shell is needed");
     if (rc == 0 && argv && yyjson_get_bool(yyjson_obj_get(body, "login")))
         return err_set(e, EINVAL, "login: is for shell, not for argv");
     if (a->spec.key[0])
@@ -267,7 +267,8 @@ void job_ask_release(struct job_ask *a) {
     mem_release(&a->env_text);
 }
 
-/* --- a job as JSON ------------------------------------------------------------------------------ */
+/* --- a job as JSON ------------------------------------------------------------------------------
+ */
 
 static void end_json(const struct job_end *end, struct text *t) {
     if (!end->known)
@@ -296,13 +297,14 @@ void job_json(const struct job *j, instant now, struct text *t) {
     text_json(t, j->tag, strlen(j->tag));
     text_add(t, ",\"pid\":%d,\"state\":\"%s\",\"pty\":%s,\"stdin\":\"%s\"", (int)j->leader,
              ended ? "ended" : "running", j->pty ? "true" : "false",
-             j->stdin_open    ? "open"
-             : j->stdin_pipe  ? "closed"
-                              : "none");
+             j->stdin_open   ? "open"
+             : j->stdin_pipe ? "closed"
+                             : "none");
     text_add(t, ",\"started_unix_ms\":%lld,\"ran_ms\":%lld", (long long)j->started_unix_ms,
              (long long)span_to_ms(instant_since(ended ? j->ended : now, j->started)));
-    text_add(t, ",\"output\":{\"from\":%llu,\"to\":%llu},\"end\":",
-             (unsigned long long)j->output.from, (unsigned long long)j->output.to);
+    text_add(t,
+             ",\"output\":{\"from\":%llu,\"to\":%llu},\"end\":", (unsigned long long)j->output.from,
+             (unsigned long long)j->output.to);
     if (ended)
         end_json(&j->end, t);
     else

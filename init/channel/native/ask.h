@@ -4,6 +4,7 @@
 
 #include <yyjson.h>
 
+#include "base/str.h"
 #include "channel/jobs/job.h"
 
 struct job_ask {
@@ -14,8 +15,8 @@ struct job_ask {
     char *env_text;   /* owned */
 };
 
-/* 0 or -errno with a message that names the member. `detach` is what it is when nothing is said. To be
- * released also after a failure. */
+/* 0 or -errno with a message that names the member. `detach` is what it is when nothing is said. To
+ * be released also after a failure. */
 int job_ask_parse(struct job_ask *a, yyjson_val *body, bool detach, struct err *e);
 void job_ask_release(struct job_ask *a);
 

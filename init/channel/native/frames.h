@@ -42,12 +42,13 @@ struct frame_reader {
 struct frame_piece {
     enum frame_type type;
     const char *bytes;
-    size_t n;          /* 0 only for an empty payload */
+    size_t n;           /* 0 only for an empty payload */
     uint32_t at, total; /* where this piece is in its payload */
 };
 
-/* Take the next piece out of in[n]. How many bytes were looked at, with a piece in *out when there is
- * one (out->bytes not NULL); or -EPROTO: an unknown type, a head that is not one, more than `max`. */
+/* Take the next piece out of in[n]. How many bytes were looked at, with a piece in *out when there
+ * is one (out->bytes not NULL); or -EPROTO: an unknown type, a head that is not one, more than
+ * `max`. */
 int64_t frame_next(struct frame_reader *r, const char *in, size_t n, uint32_t max,
                    struct frame_piece *out);
 

@@ -7,7 +7,8 @@
 #include "channel/native/ask.h"
 #include "channel/native/native.h"
 
-/* --- answers ------------------------------------------------------------------------------------ */
+/* --- answers ------------------------------------------------------------------------------------
+ */
 
 static void answer_job(struct http_exchange *x, int status, const struct job *j) {
     char buf[JOB_JSON_MAX];
@@ -32,7 +33,8 @@ struct job *native_job(struct http_exchange *x) {
     return j;
 }
 
-/* --- start -------------------------------------------------------------------------------------- */
+/* --- start --------------------------------------------------------------------------------------
+ */
 
 /* Jobs that never execute are told so, and that shows a moment after the fork. */
 struct starting {
@@ -124,7 +126,8 @@ void native_jobs_start(struct http_exchange *x, yyjson_val *body) {
         wait_for_start(x, j);
 }
 
-/* --- looking ------------------------------------------------------------------------------------ */
+/* --- looking ------------------------------------------------------------------------------------
+ */
 
 void native_jobs_list(struct http_exchange *x, yyjson_val *body) {
     (void)body;
@@ -155,7 +158,8 @@ void native_jobs_list(struct http_exchange *x, yyjson_val *body) {
     http_answer(x, 200, "application/json", t.buf, t.len);
 }
 
-/* --- waiting for the end -------------------------------------------------------------------------- */
+/* --- waiting for the end
+ * -------------------------------------------------------------------------- */
 
 struct waiting {
     struct job_reader reader;
@@ -221,7 +225,8 @@ void native_job_forget(struct http_exchange *x, yyjson_val *body) {
         http_answer(x, 204, NULL, NULL, 0);
 }
 
-/* --- acts --------------------------------------------------------------------------------------- */
+/* --- acts ---------------------------------------------------------------------------------------
+ */
 
 static bool only_members(struct http_exchange *x, yyjson_val *body, const char *a, const char *b) {
     size_t i, n;
@@ -287,7 +292,8 @@ void native_job_resize(struct http_exchange *x, yyjson_val *body) {
         http_answer(x, 204, NULL, NULL, 0);
 }
 
-/* --- stdin -------------------------------------------------------------------------------------- */
+/* --- stdin --------------------------------------------------------------------------------------
+ */
 
 struct feeding {
     struct job_input input;
@@ -342,10 +348,10 @@ static void ignore(struct job_reader *r) { (void)r; }
 void native_job_stdin(struct http_exchange *x, yyjson_val *body) {
     (void)body;
     bool eof = false;
-    struct job *j = native_params(x, (const char *const[]){ "eof", NULL }) &&
-                            native_flag(x, "eof", &eof)
-                        ? native_job(x)
-                        : NULL;
+    struct job *j =
+        native_params(x, (const char *const[]){ "eof", NULL }) && native_flag(x, "eof", &eof)
+            ? native_job(x)
+            : NULL;
     if (!j)
         return;
     if (!j->stdin_open) {

@@ -22,9 +22,11 @@ bool native_params(struct http_exchange *x, const char *const *known);
 /* A parameter that is 1 or 0. False, and it has been answered: it is neither. */
 bool native_flag(struct http_exchange *x, const char *key, bool *out);
 /* One that is an integer between min and max; *out stays when it is not there. */
-bool native_number(struct http_exchange *x, const char *key, int64_t min, int64_t max, int64_t *out);
+bool native_number(struct http_exchange *x, const char *key, int64_t min, int64_t max,
+                   int64_t *out);
 
-/* --- among the files of native/ ----------------------------------------------------------------- */
+/* --- among the files of native/ -----------------------------------------------------------------
+ */
 
 /* jobs.c: POST /v1/jobs and all below it but streams */
 void native_jobs_start(struct http_exchange *x, yyjson_val *body);
@@ -38,7 +40,8 @@ struct job_ask;
 /* Start it, or find the one with its key (then *known). NULL, and it has been answered. */
 struct job *native_start(struct http_exchange *x, struct job_ask *a, bool *known);
 void native_fail_start(struct http_exchange *x, enum job_reason why, const char *words);
-struct job *native_job(struct http_exchange *x); /* that {id} names; NULL, and it has been answered */
+struct job *
+native_job(struct http_exchange *x); /* that {id} names; NULL, and it has been answered */
 
 /* stream.c: exec, attach, output */
 void native_exec(struct http_exchange *x, yyjson_val *body);

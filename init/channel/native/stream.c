@@ -36,7 +36,7 @@ struct stream {
     bool begun, over;
     bool input_ended; /* the client's side */
     struct frame_reader frames;
-    unsigned char small[4]; /* a resize or signal, collected */
+    char small[32]; /* a short frame, as it comes */
     struct collected out[2];
 };
 
@@ -53,7 +53,8 @@ static void stream_over(struct http_exchange *x, bool cut) {
     free(s);
 }
 
-/* --- frames to the client -------------------------------------------------------------------------- */
+/* --- frames to the client
+ * -------------------------------------------------------------------------- */
 
 static void send_frame(struct http_exchange *x, enum frame_type type, const void *bytes, size_t n) {
     unsigned char head[FRAME_HEAD];
@@ -78,7 +79,8 @@ static void send_error(struct stream *s, const char *code, const char *words) {
         send_frame(s->x, FRAME_ERROR, t.buf, t.len);
 }
 
-/* --- frames from the client ------------------------------------------------------------------------ */
+/* --- frames from the client
+ * ------------------------------------------------------------------------ */
 
 /* Stdin that the job does not take now is left with the connection: that is the back-pressure. */
 static size_t take_stdin(struct stream *s, const struct frame_piece *p) {
@@ -115,39 +117,35 @@ static void take_short(struct stream *s, enum frame_type type, char *bytes, size
         http_end(s->x);
     } else if (type == FRAME_RESIZE && n == 4) {
         const unsigned char *b = (const unsigned char *)bytes;
-        if (job_resize(s->reader.job, (uint16_t)(b[0] << 8 | b[1]), (uint16_t)(b[2] << 8 | b[3])) < 0)
+        if (job_resize(s->reader.job, (uint16_t)(b[0] << 8 | b[1]), (uint16_t)(b[2] << 8 | b[3])) <
+            0)
             send_error(s, "state", "the job has no terminal, or has ended");
     } else {
         http_cut(s->x);
     }
 }
 
-/* Frames other than stdin are short, and are taken only when they are here as a whole. 0: they are not
- * yet, or the job is behind; -EPROTO; else the bytes that were used. */
+/* 0: the job is behind; -EPROTO; else the bytes that were used. Frames other than stdin are short,
+ * and are collected. */
 static int64_t take_frame(struct stream *s, const char *bytes, size_t n) {
-    struct frame_reader before = s->frames;
     struct frame_piece p;
-    char small[32];
     int64_t used = frame_next(&s->frames, bytes, n, FRAME_MAX_CLIENT, &p);
     if (used < 0 || !p.bytes)
         return used;
     if (p.type == FRAME_STDIN) {
         size_t left = p.n - take_stdin(s, &p);
-        if (p.total > 0 && left > 0) { /* the rest of it comes again */
+        if (left > 0) { /* the rest of it comes again */
             s->frames.have = FRAME_HEAD;
             s->frames.left += (uint32_t)left;
         }
         return used - (int64_t)left;
     }
     bool is_short = p.type == FRAME_RESIZE || p.type == FRAME_SIGNAL || p.type == FRAME_DETACH;
-    if (!is_short || p.total >= sizeof small)
+    if (!is_short || p.total >= sizeof s->small)
         return -EPROTO;
-    if (p.n < p.total) {
-        s->frames = before;
-        return 0;
-    }
-    memcpy(small, p.bytes, p.n);
-    take_short(s, p.type, small, p.n);
+    memcpy(s->small + p.at, p.bytes, p.n);
+    if (p.at + p.n == p.total)
+        take_short(s, p.type, s->small, p.total);
     return used;
 }
 
@@ -181,7 +179,8 @@ static const struct http_handler stream_handler = {
     .body = stream_body, .body_end = stream_body_end, .room = stream_room, .over = stream_over
 };
 
-/* --- from the job ---------------------------------------------------------------------------------- */
+/* --- from the job
+ * ---------------------------------------------------------------------------------- */
 
 static bool has_room(const struct stream *s) {
     size_t room = s->shape == SHAPE_JSON ? SIZE_MAX : http_room(s->x);
@@ -227,8 +226,10 @@ static void tell_missed(struct stream *s, uint64_t missed) {
         send_frame(s->x, FRAME_MISSED, &be, sizeof be);
     else if (s->shape == SHAPE_JSON)
         s->out[0].truncated = true;
-    else
+    else {
+        s->over = true;
         http_cut(s->x); /* bytes as they are cannot say that some are not there */
+    }
 }
 
 static void collected_json(const struct collected *c, const char *name, struct text *t) {
@@ -259,8 +260,7 @@ static void answer_collected(struct stream *s) {
     t.len--; /* the closing brace */
     collected_json(&s->out[RING_STDOUT], "stdout", &t);
     collected_json(&s->out[RING_STDERR], "stderr", &t);
-    text_add(&t, "%s}\n",
-             s->out[0].truncated || s->out[1].truncated ? ",\"truncated\":true" : "");
+    text_add(&t, "%s}\n", s->out[0].truncated || s->out[1].truncated ? ",\"truncated\":true" : "");
     http_answer(s->x, 200, "application/json", t.buf, t.len);
 }
 
@@ -339,7 +339,8 @@ static void stream_input_room(struct job_input *in) {
     http_resume(CONTAINER_OF(in, struct stream, input)->x);
 }
 
-/* --- routes ----------------------------------------------------------------------------------------- */
+/* --- routes
+ * ----------------------------------------------------------------------------------------- */
 
 static struct stream *stream_new(struct http_exchange *x, enum shape shape) {
     struct stream *s = calloc(1, sizeof *s);
