@@ -126,8 +126,23 @@ class Outcome:
 
     def __init__(self):
         self.started = self.ended = None
-        self.out, self.err, self.order = b"", b"", []
+        self.pieces = {STDOUT: [], STDERR: []}
+        self.order = []  # of the first hundred
         self.missed, self.errors = 0, []
+
+    def printed(self, stream):
+        """All of it, as one; joined when it is asked for, as there may be much."""
+        whole = b"".join(self.pieces[stream])
+        self.pieces[stream] = [whole]
+        return whole
+
+    @property
+    def out(self):
+        return self.printed(STDOUT)
+
+    @property
+    def err(self):
+        return self.printed(STDERR)
 
     @property
     def end(self):
@@ -192,12 +207,10 @@ class Stream:
             s.missed += int.from_bytes(payload, "big")
         elif kind == ERROR:
             s.errors.append(json.loads(payload)["error"])
-        elif kind == STDOUT:
-            s.out += payload
-            s.order.append(("out", payload))
         else:
-            s.err += payload
-            s.order.append(("err", payload))
+            s.pieces[kind].append(payload)
+            if len(s.order) < 100:
+                s.order.append(("out" if kind == STDOUT else "err", payload))
 
     def until(self, predicate):
         """Read on until predicate(what was seen); false: the stream ended before."""
