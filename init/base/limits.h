@@ -39,6 +39,7 @@ enum {
     MAX_CHANNELS = 16,        /* [channel] sections; config error */
     MAX_JOBS = 4096,          /* jobs that run or are kept; 429 */
     JOB_RECORD_BYTES = 1024,  /* of a job's record that outlives the channel; longer words are cut */
+    MAX_CHANNEL_FDS = 65536,  /* descriptors the channel may have open; then jobs get 429 */
     MAX_JOBS_ENDED = 1024,    /* ended jobs that are kept; the oldest are forgotten */
     MAX_JOB_OUTPUT = 64 << 20, /* bytes of output of one job that can be kept; 400 */
     JOB_OUTPUT = 1 << 20,     /* the same where nothing is said; older bytes are overwritten */

@@ -49,6 +49,15 @@ static size_t utf8_len(const unsigned char *s, size_t n) {
     return overlong || surrogate || too_high ? 0 : need;
 }
 
+bool utf8_is_valid(const char *s, size_t n) {
+    for (size_t i = 0, k; i < n; i += k) {
+        k = utf8_len((const unsigned char *)s + i, n - i);
+        if (k == 0)
+            return false;
+    }
+    return true;
+}
+
 static void json_ascii(struct text *t, unsigned char c) {
     static const char shorts[] = "\"\"\\\\\nn\rr\tt\bb\ff";
     for (const char *p = shorts; *p; p += 2)

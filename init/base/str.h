@@ -20,6 +20,8 @@ __attribute__((format(printf, 2, 3))) void text_add(struct text *t, const char *
 void text_put(struct text *t, const char *bytes, size_t n);
 /* As a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void text_json(struct text *t, const char *s, size_t n);
+/* Is all of it well-formed UTF-8 (RFC 3629)? */
+bool utf8_is_valid(const char *s, size_t n);
 
 /* "500ms", "2s", "1m30s", "2h", "never" (where allowed). A unit is required. */
 int parse_span(const char *s, bool allow_never, span *out, struct err *e);

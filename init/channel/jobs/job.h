@@ -37,14 +37,14 @@ struct job_spec { /* borrowed during job_start() */
 enum job_state { JOB_STARTING, JOB_RUNNING, JOB_ENDED, JOB_FAILED };
 
 /* Why a job never executed. */
-#define JOB_REASONS(X)                    \
-    X(JOB_NOT_FOUND, "not_found")         \
-    X(JOB_PERMISSION, "permission")       \
-    X(JOB_BAD_CWD, "bad_cwd")             \
-    X(JOB_UNKNOWN_USER, "unknown_user")   \
-    X(JOB_BAD_FORMAT, "bad_format")       \
-    X(JOB_NO_MEMORY, "no_memory")         \
-    X(JOB_LIMIT, "limit")                 \
+#define JOB_REASONS(X)                  \
+    X(JOB_NOT_FOUND, "not_found")       \
+    X(JOB_PERMISSION, "permission")     \
+    X(JOB_BAD_CWD, "bad_cwd")           \
+    X(JOB_UNKNOWN_USER, "unknown_user") \
+    X(JOB_BAD_FORMAT, "bad_format")     \
+    X(JOB_NO_MEMORY, "no_memory")       \
+    X(JOB_LIMIT, "limit")               \
     X(JOB_OTHER, "other")
 #define JOB_REASON_ENUM(id, text) id,
 enum job_reason { JOB_REASONS(JOB_REASON_ENUM) JOB_NREASONS };
@@ -62,15 +62,15 @@ struct job_end {
 
 struct job {
     struct jobs *jobs;
-    struct link link;    /* in jobs->all: oldest first */
-    uint64_t id;         /* random, 48 bits, never 0 */
-    uint32_t slot;       /* of its record */
+    struct link link; /* in jobs->all: oldest first */
+    uint64_t id;      /* random, 48 bits, never 0 */
+    uint32_t slot;    /* of its record */
     enum job_state state;
-    pid_t pid;           /* leader of its session; 0 once reaped */
-    pid_t leader;        /* the same, kept after the end */
+    pid_t pid;    /* leader of its session; 0 once reaped */
+    pid_t leader; /* the same, kept after the end */
     char tag[JOB_TEXT], key[JOB_TEXT];
     uint64_t key_hash;
-    char *command;       /* argv as a JSON array; cut to fit a record: then the last word ends in "..." */
+    char *command; /* argv as a JSON array; cut to fit a record: then the last word ends in "..." */
     bool pty, stdin_pipe, stdin_open, adopted;
     int64_t started_unix_ms;
     instant started, ended;
@@ -102,9 +102,10 @@ struct jobs {
     struct jobs_args a;
     struct link all;
     size_t n, nrunning, nended;
-    size_t kept;           /* bytes of output of ended jobs */
+    size_t kept; /* bytes of output of ended jobs */
     uint64_t started_total, failed_total, timed_out_total, output_total; /* for metrics */
-    void (*changed)(struct jobs *js, struct job *j); /* a job has started, ended, failed; may be NULL */
+    void (*changed)(struct jobs *js,
+                    struct job *j); /* a job has started, ended, failed; may be NULL */
 };
 
 void jobs_init(struct jobs *js, const struct jobs_args *a);
@@ -151,7 +152,8 @@ void job_attach(struct job *j, struct job_reader *r, int64_t from, bool lossless
 void job_detach(struct job_reader *r); /* idempotent */
 
 /* What is next for this reader. DATA: then job_took() what was used of it. MISSED: said once, `at`
- * has moved on. END: state is ended or failed, and all output has been read. WAIT: ready() comes. */
+ * has moved on. END: state is ended or failed, and all output has been read. WAIT: ready() comes.
+ */
 enum job_read job_read(struct job_reader *r, struct job_chunk *out);
 void job_took(struct job_reader *r, size_t n);
 
@@ -176,9 +178,9 @@ int job_resize(struct job *j, uint16_t rows, uint16_t cols); /* 0; -ENOTTY */
 
 enum job_scope { JOB_TREE, JOB_GROUP, JOB_LEADER };
 
-/* Send `sig` (1..64). TREE: the session, the group, every descendant, and whoever has PINNACE_JOB=id in
- * its environment, found by a fork that walks /proc until a walk finds nobody new. 0, or -ESRCH when it
- * has ended. */
+/* Send `sig` (1..64). TREE: the session, the group, every descendant, and whoever has
+ * PINNACE_JOB=id in its environment, found by a fork that walks /proc until a walk finds nobody
+ * new. 0, or -ESRCH when it has ended. */
 int job_signal(struct job *j, int sig, enum job_scope scope);
 
 /* The client that started it has gone and it was not to be detached: HUP, and KILL 2 s later. */
