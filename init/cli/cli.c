@@ -21,7 +21,7 @@ static const struct option run_options[] = {
 }, exec_options[] = {
     { "interactive", 'i', NULL, "pass standard input on" },
     { "tty", 't', NULL, "give the command a terminal" },
-    { "detach", 'd', NULL, "print the job's id, and leave it running" },
+    { "detach", 'd', NULL, "print its id, and leave it running" },
     USER,
     { "workdir", 'w', "DIR", "start in this directory" },
     { "env", 'e', "NAME[=VALUE]", "set a variable, or pass it on" },

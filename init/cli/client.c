@@ -88,6 +88,8 @@ static int find_token(char **out, struct err *e) {
 int client_ask(struct client *c, const struct http_request *r, struct err *e) {
     AUTO_FREE char *token = NULL;
     struct http_request mine = *r;
+    if (strlen(r->target) + 1 >= TARGET_TEXT) /* it may have been cut */
+        return err_set(e, ENAMETOOLONG, "the path is too long to be asked for");
     int rc = find_token(&token, e);
     if (rc < 0)
         return rc;
@@ -104,7 +106,7 @@ int client_ask(struct client *c, const struct http_request *r, struct err *e) {
 static int code_of(int status) {
     static const struct {
         int status, code;
-    } codes[] = { { 400, EINVAL },    { 401, EACCES }, { 403, EACCES }, { 404, ENOENT },
+    } codes[] = { { 400, EINVAL },    { 401, EACCES }, { 403, EACCES }, { 404, ESRCH },
                   { 405, ENOSYS },    { 409, EEXIST }, { 412, ESTALE }, { 416, ERANGE },
                   { 422, ECANCELED }, { 429, EAGAIN }, { 507, ENOSPC } };
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
@@ -152,16 +154,23 @@ int client_text(const char *host, const char *target, instant deadline, char **o
     return n < 0 ? (int)n : c->http.head.status;
 }
 
-yyjson_doc *client_call(const struct call *call, struct err *e) {
-    static const char type[] = "Content-Type: application/json\r\nAccept: application/json\r\n";
+int client_post(struct client *c, const char *target, const char *json, struct err *e) {
+    struct http_request r = {
+        .method = "POST",
+        .target = target,
+        .body = json,
+        .length = json ? strlen(json) : 0,
+        .fields = "Content-Type: application/json\r\nAccept: application/json\r\n",
+    };
+    return client_ask(c, &r, e);
+}
+
+yyjson_doc *client_call(const char *host, const char *target, const char *json, struct err *e) {
     AUTO_FREE char *body = NULL;
-    AUTO_CLIENT struct client *c = client_open(call->host, call->deadline, e);
-    struct http_request r = { .method = call->method,
-                              .target = call->target,
-                              .body = call->json,
-                              .length = call->json ? strlen(call->json) : 0,
-                              .fields = call->json ? type : NULL };
-    if (!c || client_ask(c, &r, e) < 0 || client_check(c, e) < 0)
+    AUTO_CLIENT struct client *c = client_open(host, client_soon(), e);
+    struct http_request get = { .method = "GET", .target = target };
+    if (!c || (json ? client_post(c, target, json, e) : client_ask(c, &get, e)) < 0 ||
+        client_check(c, e) < 0)
         return NULL;
     ssize_t n = http_client_whole(&c->http, MAX_DOCUMENT, &body, e);
     if (n < 0)
@@ -187,6 +196,13 @@ void target_add(struct text *t, const char *key, const char *value) {
             text_put(t, s, 1);
         else
             text_add(t, "%%%02X", (unsigned char)*s);
+}
+
+void target_path(struct text *t, const char *route, const char *path, const char *user) {
+    text_add(t, "%s", route);
+    target_add(t, "path", path);
+    if (user)
+        target_add(t, "user", user);
 }
 
 yyjson_val *json_list(yyjson_doc *doc, const char *key) {

@@ -34,23 +34,25 @@ void client_close(struct client **c);
  * 0 whatever the status is. */
 int client_ask(struct client *c, const struct http_request *r, struct err *e);
 
+/* The same for a POST of JSON; `json` may be NULL. */
+int client_post(struct client *c, const char *target, const char *json, struct err *e);
+
 /* 0 for an answer of status 2xx or 101. Else the error that the body tells, with an errno that
- * stands for the status: EACCES 401 and 403, ENOENT 404, ... */
+ * stands for the status: EACCES 401 and 403, ESRCH 404, ... */
 int client_check(struct client *c, struct err *e);
 
-/* A whole exchange in JSON: `json` is the body of a POST, or NULL. The answer's document; for one
- * without a body an empty object. NULL with `e`. */
-struct call {
-    const char *host, *method, *target, *json;
-    instant deadline;
-};
-yyjson_doc *client_call(const struct call *call, struct err *e);
+/* A whole exchange in JSON, client_soon(): GET, or with `json` (may be "") a POST. The answer's
+ * document; for one without a body an empty object. NULL with `e`. */
+yyjson_doc *client_call(const char *host, const char *target, const char *json, struct err *e);
 
 /* GET. As text into *out (malloc'd, NUL-terminated); the status, which is 2xx or 503; or -errno. */
 int client_text(const char *host, const char *target, instant deadline, char **out, struct err *e);
 
 /* "&key=value" ("?" for the first), percent-encoded; or "/value" where key is NULL. */
 void target_add(struct text *t, const char *key, const char *value);
+
+/* ROUTE?path=PATH&user=USER; user may be NULL. */
+void target_path(struct text *t, const char *route, const char *path, const char *user);
 
 /* ANSWER_S from now. */
 instant client_soon(void);

@@ -1,4 +1,5 @@
-/* terminal.h — the user's terminal: raw while a job's terminal is behind it, and as it was after. */
+/* terminal.h — the user's terminal: raw while a job's terminal is behind it, and as it was after.
+ */
 #ifndef CLI_TERMINAL_H
 #define CLI_TERMINAL_H
 
