@@ -39,7 +39,6 @@ enum {
     MAX_CHANNELS = 16,        /* [channel] sections; config error */
     MAX_JOBS = 4096,          /* jobs that run or are kept; 429 */
     JOB_RECORD_BYTES = 1024,  /* of a job's record that outlives the channel; longer words are cut */
-    MAX_CHANNEL_FDS = 65536,  /* descriptors the channel may have open; then jobs get 429 */
     MAX_JOBS_ENDED = 1024,    /* ended jobs that are kept; the oldest are forgotten */
     MAX_JOB_OUTPUT = 64 << 20, /* bytes of output of one job that can be kept; 400 */
     JOB_OUTPUT = 1 << 20,     /* the same where nothing is said; older bytes are overwritten */
@@ -54,6 +53,10 @@ enum {
     MAX_FILE_WAITING = 1024,  /* of those that wait; 429 */
     MAX_WATCHES = 8192,       /* directories of one recursive watch; more: overflow is told */
     MAX_TREE_DEPTH = 256,     /* directories within each other in lists, copies, removals; an error */
+    MAX_HEARD = 128,          /* messages of a role heard in a turn of the loop; then others' turn */
+    MAX_ASKED = 64,           /* requests for units that are unanswered; the channel's gets none */
+    MAX_OWN_FDS = 65536,      /* PID 1's own RLIMIT_NOFILE, where the hard one allows as many */
+    SPARE_FDS = 64,           /* of them never given to jobs: such a job is held without its fds */
     MAX_HTTP_LINE = 8192,     /* bytes of a request or status line; 414 */
     MAX_HTTP_HEAD = 40960,    /* bytes of a whole head, first line and all; 431 */
     MAX_HTTP_FIELDS = 100,    /* header fields; 431 */

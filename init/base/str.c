@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "base/limits.h"
 
@@ -159,6 +160,16 @@ const char *format_span(char *buf, size_t cap, span d) {
     else
         (void)snprintf(buf, cap, "%lldd%02lldh", (long long)(ms / 86400000),
                        (long long)(ms / 3600000 % 24));
+    return buf;
+}
+
+char *format_utc(char buf[UTC_TEXT], int64_t unix_ms) {
+    time_t s = (time_t)(unix_ms / 1000);
+    struct tm tm;
+    (void)gmtime_r(&s, &tm);
+    (void)snprintf(buf, UTC_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
+                   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                   (int)(unix_ms % 1000));
     return buf;
 }
 

@@ -27,6 +27,9 @@ bool utf8_is_valid(const char *s, size_t n);
 int parse_span(const char *s, bool allow_never, span *out, struct err *e);
 /* "500ms", "12.3s", "4m05s": for people. Returns buf. */
 const char *format_span(char *buf, size_t cap, span d);
+/* "2026-11-22T01:46:04.123Z" (RFC 3339) of a Unix time; in buf[UTC_TEXT], returned. */
+enum { UTC_TEXT = 64 };
+char *format_utc(char buf[UTC_TEXT], int64_t unix_ms);
 /* "64k", "1m", "2g" or plain bytes. */
 int parse_size(const char *s, size_t *out, struct err *e);
 int parse_uint(const char *s, unsigned min, unsigned max, unsigned *out, struct err *e);

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -119,15 +118,6 @@ static void init_gates(struct channel *ch) {
     }
 }
 
-/* Descriptors for every job and client; jobs get what the box was started with. */
-static void raise_nofile(void) {
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) < 0)
-        return;
-    r.rlim_cur = r.rlim_max < MAX_CHANNEL_FDS ? r.rlim_max : MAX_CHANNEL_FDS;
-    (void)setrlimit(RLIMIT_NOFILE, &r);
-}
-
 static void init_objects(struct channel *ch) {
     const struct channel_role *role = ch->role;
     const struct jobs_args a = { .loop = &ch->loop,
@@ -151,7 +141,6 @@ static int init(struct channel *ch) {
     if (rc < 0)
         return rc;
     children_init(&ch->children, &ch->loop);
-    raise_nofile();
     init_objects(ch);
     (void)signals_block(SIGNALS_ALL);
     ch->last_call.fire = last_words_over;

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/own.h"
+#include "base/str.h"
 #include "channel/outflow.h"
 
 enum { STAMP = 24 }; /* "2026-11-22T01:46:04.123Z"; such stamps sort as they follow in time */
@@ -20,15 +20,6 @@ static int open_log(const struct unit_log *l, const char *suffix) {
     char path[512];
     (void)snprintf(path, sizeof path, "%s/%s.log%s", l->dir, l->name, suffix);
     return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-}
-
-static void stamp_of(int64_t unix_ms, char out[STAMP + 1]) {
-    time_t s = (time_t)(unix_ms / 1000);
-    struct tm tm;
-    (void)gmtime_r(&s, &tm);
-    (void)snprintf(out, STAMP + 1, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
-                   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                   (int)(unix_ms % 1000));
 }
 
 /* Add what there is in the file, which is bounded, to text[*n]. */
@@ -81,9 +72,8 @@ static bool write_first(int out, const struct unit_log *l, int now) {
     AUTO_FREE char *text = append_file(before, NULL, &n);
     text = append_file(now, text, &n);
     if (l->since_unix_ms > 0) {
-        char stamp[STAMP + 1];
-        stamp_of(l->since_unix_ms, stamp);
-        at = since_at(text, n, stamp);
+        char stamp[UTC_TEXT];
+        at = since_at(text, n, format_utc(stamp, l->since_unix_ms));
     }
     if (l->tail >= 0) {
         size_t from = text ? tail_at(text, n, l->tail) : 0;

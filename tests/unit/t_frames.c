@@ -12,6 +12,7 @@
 static const char *read_all(const char *in, size_t n, size_t step, uint32_t max) {
     static char buf[4096];
     struct text t = TEXT(buf);
+    buf[0] = '\0';
     struct frame_reader r = { .have = 0 };
     for (size_t at = 0; at < n;) {
         struct frame_piece p;
