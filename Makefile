@@ -200,6 +200,7 @@ demo: $(BIN) ## A sandbox with a Docker engine in it, in a minute; sets the mach
 bench: $(BIN) ## Measure against peers
 	$(Q)tests/bench/run
 	$(Q)tests/bench/dns
+	$(Q)tests/bench/channel
 
 build/fuzz/f_%: $(FUZZED)/tests/fuzz/f_%.o build/fuzz/libpinnace.a
 	$(Q)clang $(ASAN) -fsanitize=fuzzer -o $@ $^ $(GLIBC_LIBS)

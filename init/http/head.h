@@ -26,18 +26,18 @@ struct http_field {
 
 enum http_framing {
     HTTP_NO_BODY,
-    HTTP_LENGTH,      /* `length` bytes */
+    HTTP_LENGTH, /* `length` bytes */
     HTTP_CHUNKED,
     HTTP_UNTIL_CLOSE, /* answers only */
 };
 
 struct http_head {
-    const char *bytes; /* borrowed */
-    size_t len;        /* of the head, with the empty line */
+    const char *bytes;           /* borrowed */
+    size_t len;                  /* of the head, with the empty line */
     struct slice method, target; /* of a request, as they came */
     struct slice path, query;    /* the target's; query without the '?' */
-    int status;                    /* of an answer */
-    int minor;                     /* HTTP/1.minor: 0 or 1 */
+    int status;                  /* of an answer */
+    int minor;                   /* HTTP/1.minor: 0 or 1 */
     enum http_framing framing;
     uint64_t length;
     bool keep_alive; /* the connection may be used again after this message */
@@ -67,7 +67,7 @@ int http_parse_answer(struct http_head *out, const char *bytes, size_t len, bool
 
 /* The value of the first field of this name (case does not matter); .s NULL when there is none. */
 struct slice http_field(const struct http_head *h, const char *name);
-bool http_is(struct slice s, const char *text);          /* exactly */
+bool http_is(struct slice s, const char *text); /* exactly */
 bool http_is_nocase(struct slice s, const char *text);
 /* Is `token` in the comma-separated list of this field (all fields of that name)? Parameters
  * after ';' are ignored; case does not matter. */
@@ -77,10 +77,10 @@ bool http_lists(const struct http_head *h, const char *name, const char *token);
 
 struct http_body {
     enum http_framing framing;
-    uint64_t left;   /* of the body, or of the chunk */
-    uint8_t state;   /* within chunked framing */
-    uint16_t extra;  /* bytes of chunk extensions and trailers seen, bounded */
-    bool done;       /* the whole body has been seen */
+    uint64_t left;  /* of the body, or of the chunk */
+    uint8_t state;  /* within chunked framing */
+    uint16_t extra; /* bytes of chunk extensions and trailers seen, bounded */
+    bool done;      /* the whole body has been seen */
 };
 
 void http_body_begin(struct http_body *b, const struct http_head *h);

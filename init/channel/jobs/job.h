@@ -1,0 +1,189 @@
+/* job.h — commands run on a client's behalf. Knows nothing of HTTP or of a dialect.
+ *
+ *     starting -> running -> ended          (end is told when reaped and drained, see job_end)
+ *         \-> failed                        (it never executed: told once, then forgotten)
+ *
+ * The channel is the parent of its jobs and reaps them. Each job's child announces itself to
+ * PID 1, with copies of its pipes, before it executes; PID 1 keeps them (pid1/jobs.c), so that a
+ * job outlives this process: the next channel adopts it.
+ *
+ * Callbacks are called from the loop, never from within a call of this module.
+ */
+#ifndef CHANNEL_JOBS_JOB_H
+#define CHANNEL_JOBS_JOB_H
+
+#include "channel/jobs/ring.h"
+#include "loop/children.h"
+#include "svc/wire.h"
+
+enum { JOB_TEXT = 64, JOB_ID_TEXT = 13 };
+
+struct job_spec { /* borrowed during job_start() */
+    const char *const *argv;
+    const char *const *env; /* NAME=value, put last, over the box's and the user's; a bare NAME
+                             * removes it */
+    const char *cwd;        /* NULL: the box's, or with a user that user's home; relative: to it */
+    const char *user;       /* NULL: as pinnace runs; else the grammar of spawn_req.user */
+    const char *tag, *key;  /* "" for none; cut never: too long is refused before */
+    uint64_t key_hash;      /* of the request that came with `key` */
+    bool stdin_pipe;
+    bool pty;
+    uint16_t rows, cols;
+    span timeout;    /* SPAN_NEVER */
+    span kill_after; /* after the timeout's TERM */
+    size_t keep;     /* bytes of output kept; 0: MAX_JOB_OUTPUT's default */
+};
+
+enum job_state { JOB_STARTING, JOB_RUNNING, JOB_ENDED, JOB_FAILED };
+
+/* Why a job never executed. */
+#define JOB_REASONS(X)                  \
+    X(JOB_NOT_FOUND, "not_found")       \
+    X(JOB_PERMISSION, "permission")     \
+    X(JOB_BAD_CWD, "bad_cwd")           \
+    X(JOB_UNKNOWN_USER, "unknown_user") \
+    X(JOB_BAD_FORMAT, "bad_format")     \
+    X(JOB_NO_MEMORY, "no_memory")       \
+    X(JOB_LIMIT, "limit")               \
+    X(JOB_OTHER, "other")
+#define JOB_REASON_ENUM(id, text) id,
+enum job_reason { JOB_REASONS(JOB_REASON_ENUM) JOB_NREASONS };
+#undef JOB_REASON_ENUM
+const char *job_reason_text(enum job_reason r);
+
+struct job_end {
+    bool known; /* false: it ended while nobody could see how */
+    struct exit_info how;
+    bool timed_out, killed, oom; /* killed: a client has sent KILL or TERM before */
+    bool has_usage;
+    span user, system;
+    int64_t max_rss; /* bytes */
+};
+
+struct job {
+    struct jobs *jobs;
+    struct link link; /* in jobs->all: oldest first */
+    uint64_t id;      /* random, 48 bits, never 0 */
+    uint32_t slot;    /* of its record */
+    enum job_state state;
+    pid_t pid;    /* leader of its session; 0 once reaped */
+    pid_t leader; /* the same, kept after the end */
+    char tag[JOB_TEXT], key[JOB_TEXT];
+    uint64_t key_hash;
+    char *command; /* argv as a JSON array; cut to fit a record: then the last word ends in "..." */
+    bool pty, stdin_pipe, stdin_open, adopted;
+    int64_t started_unix_ms;
+    instant started, ended;
+    struct ring output;
+    struct job_end end;
+    enum job_reason reason; /* JOB_FAILED */
+    char why[200];          /* JOB_FAILED: in words, with the name concerned */
+    unsigned refs;          /* readers and inputs; while any, the job is not forgotten */
+    /* the rest is job.c's */
+    struct link readers, inputs;
+    int fds[JOB_NFDS];
+    struct source out, err, exec, in;
+    struct timer timeout, linger;
+    struct child child;
+    bool reaped, tree_killed;
+};
+
+struct jobs_args {
+    struct loop *loop;
+    struct children *children; /* the channel's: SIGCHLD is the caller's to pass on */
+    int pid1;                  /* the socket */
+    void *table;               /* of records: channel_role.job_table */
+    const char *const *env;
+    uint64_t sigmask, sigignore;
+    struct rlimit nofile;
+};
+
+struct jobs {
+    struct jobs_args a;
+    struct link all;
+    size_t n, nrunning, nended;
+    size_t kept; /* bytes of output of ended jobs */
+    uint64_t started_total, failed_total, timed_out_total, output_total; /* for metrics */
+    void (*changed)(struct jobs *js,
+                    struct job *j); /* a job has started, ended, failed; may be NULL */
+};
+
+void jobs_init(struct jobs *js, const struct jobs_args *a);
+
+/* What PID 1 says of jobs: WIRE_JOB (with fds, which become ours) and WIRE_JOB_ENDED. False: it
+ * makes no sense. */
+bool jobs_take(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]);
+
+/* Start. NULL: *why and `e` say what is wrong, for what shows before the fork (no fds, MAX_JOBS, no
+ * terminal). Else the job is JOB_STARTING; what comes of it, its readers are told. */
+struct job *job_start(struct jobs *js, const struct job_spec *spec, enum job_reason *why,
+                      struct err *e);
+
+struct job *job_by_id(struct jobs *js, const char *hex);
+struct job *job_by_key(struct jobs *js, const char *key);
+struct job *job_by_pid(struct jobs *js, pid_t pid);
+struct job *job_by_tag(struct jobs *js, const char *tag); /* the newest; running before ended */
+const char *job_id_text(const struct job *j, char out[JOB_ID_TEXT]);
+
+/* Forget an ended job and its output. -EBUSY while it runs or somebody reads it. */
+int job_forget(struct job *j);
+
+/* --- output ----------------------------------------------------------------------------------- */
+
+struct job_reader {
+    struct link link;
+    struct job *job; /* NULL: not attached */
+    uint64_t at;
+    bool lossless;
+    void (*ready)(struct job_reader *r); /* state, output or end have changed: job_read() again */
+};
+
+enum job_read { JOB_READ_WAIT, JOB_READ_DATA, JOB_READ_MISSED, JOB_READ_END };
+
+struct job_chunk {
+    enum ring_stream stream;
+    const char *bytes; /* good until the loop turns */
+    size_t n;
+    uint64_t missed;
+};
+
+/* Attach at offset `from` (-1: at the end of what is there). Offsets past the end wait for it. */
+void job_attach(struct job *j, struct job_reader *r, int64_t from, bool lossless);
+void job_detach(struct job_reader *r); /* idempotent */
+
+/* What is next for this reader. DATA: then job_took() what was used of it. MISSED: said once, `at`
+ * has moved on. END: state is ended or failed, and all output has been read. WAIT: ready() comes.
+ */
+enum job_read job_read(struct job_reader *r, struct job_chunk *out);
+void job_took(struct job_reader *r, size_t n);
+
+/* --- input ------------------------------------------------------------------------------------ */
+
+struct job_input {
+    struct link link;
+    void (*room)(struct job_input *in); /* called once when job_write() may take more, or -EPIPE */
+};
+
+/* Bytes taken, 0 when the pipe is full: then job_await_room(). -EPIPE: nobody reads it, or it is
+ * closed; -EBADF: it never was a pipe or terminal. */
+ssize_t job_write(struct job *j, const char *bytes, size_t n);
+void job_await_room(struct job *j, struct job_input *in);
+void job_forgo_room(struct job_input *in); /* idempotent */
+
+/* End of file. Of a pipe: closes it, here and in PID 1. Of a terminal: -ENOTTY, send ^D. */
+int job_close_stdin(struct job *j);
+int job_resize(struct job *j, uint16_t rows, uint16_t cols); /* 0; -ENOTTY */
+
+/* --- signals ---------------------------------------------------------------------------------- */
+
+enum job_scope { JOB_TREE, JOB_GROUP, JOB_LEADER };
+
+/* Send `sig` (1..64). TREE: the session, the group, every descendant, and whoever has
+ * PINNACE_JOB=id in its environment, found by a fork that walks /proc until a walk finds nobody
+ * new. 0, or -ESRCH when it has ended. */
+int job_signal(struct job *j, int sig, enum job_scope scope);
+
+/* The client that started it has gone and it was not to be detached: HUP, and KILL 2 s later. */
+void job_abandon(struct job *j);
+
+#endif
