@@ -49,7 +49,12 @@ static void log_pump(struct role *r) {
 
 static void describe_channel(struct role *r, struct fork_req *req, int child_sock) {
     struct box *b = CONTAINER_OF(r, struct box, channel);
-    b->channel_args = (struct channel_role){ .sock = child_sock, .listen = b->listen_fd };
+    b->channel_args = (struct channel_role){
+        .sock = child_sock,
+        .channels = (const struct channel_conf *const *)b->conf->channels,
+        .listen = &b->listen_fd,
+        .nchannels = 1,
+    };
     b->channel_keep[0] = child_sock;
     b->channel_keep[1] = b->listen_fd;
     b->channel_keep[2] = log_fd();
