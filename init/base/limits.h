@@ -38,10 +38,10 @@ enum {
     MAX_CONNECTIONS = 1024,   /* clients of all channels; the longest idle makes room, or 503 */
     MAX_CHANNELS = 16,        /* [channel] sections; config error */
     MAX_JOBS = 4096,          /* jobs that run or are kept; 429 */
-    JOB_RECORD_BYTES = 1024,  /* of a job's record that outlives the channel; longer words are cut */
-    MAX_JOBS_ENDED = 1024,    /* ended jobs that are kept; the oldest are forgotten */
-    MAX_JOB_OUTPUT = 64 << 20, /* bytes of output of one job that can be kept; 400 */
-    JOB_OUTPUT = 1 << 20,     /* the same where nothing is said; older bytes are overwritten */
+    JOB_RECORD_BYTES = 1024, /* of a job's record that outlives the channel; longer words are cut */
+    MAX_JOBS_ENDED = 1024,   /* ended jobs that are kept; the oldest are forgotten */
+    MAX_JOB_OUTPUT = 64 << 20,  /* bytes of output of one job that can be kept; 400 */
+    JOB_OUTPUT = 1 << 20,       /* the same where nothing is said; older bytes are overwritten */
     MAX_OUTPUT_KEPT = 64 << 20, /* bytes of output of all ended jobs; the oldest jobs lose theirs */
     MAX_RING_RUNS = 4096,     /* changes between stdout and stderr kept per job; older bytes go */
     MAX_JSON_BODY = 16 << 20, /* bytes of a JSON request body; 413 */
@@ -57,6 +57,9 @@ enum {
     MAX_ASKED = 64,           /* requests for units that are unanswered; the channel's gets none */
     MAX_OWN_FDS = 65536,      /* PID 1's own RLIMIT_NOFILE, where the hard one allows as many */
     SPARE_FDS = 64,           /* of them never given to jobs: such a job is held without its fds */
+    MAX_RING_RUNS = 4096,       /* changes between stdout and stderr kept per job; older bytes go */
+    MAX_WALK_PROCESSES =
+        65536,                /* processes looked at when a job's tree is signalled; not the rest */
     MAX_HTTP_LINE = 8192,     /* bytes of a request or status line; 414 */
     MAX_HTTP_HEAD = 40960,    /* bytes of a whole head, first line and all; 431 */
     MAX_HTTP_FIELDS = 100,    /* header fields; 431 */
