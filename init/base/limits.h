@@ -45,6 +45,7 @@ enum {
     MAX_OUTPUT_KEPT = 64 << 20, /* bytes of output of all ended jobs; the oldest jobs lose theirs */
     MAX_RING_RUNS = 4096,     /* changes between stdout and stderr kept per job; older bytes go */
     MAX_JSON_BODY = 16 << 20, /* bytes of a JSON request body; 413 */
+    MAX_JSON_TREE = 64 << 20, /* bytes of one once parsed, 16 for each value; 413 */
     MAX_HTTP_OUT = 128 << 10, /* bytes that wait for one client; then its source waits */
     HTTP_HEAD_S = 10,         /* s from a request's first byte to the end of its head; closed */
     HTTP_BODY_S = 60,         /* s without a byte of a body that is waited for; closed */
@@ -68,6 +69,13 @@ enum {
     MAX_HTTP_LENGTH = 18,     /* digits of a Content-Length, so that it fits 63 bits; 400 */
     MAX_HTTP_CHUNK = 16,      /* digits of a chunk's size, which has 63 bits, too; 400 */
     MAX_PAX_HEADER = 1 << 24, /* bytes of one pax header of an archive; it is refused */
+    MAX_HTTP_IN = 64 << 10,   /* bytes read ahead of one connection; then it has to wait */
+    MAX_HTTP_ADDED = 4096,    /* bytes of fields that a route adds to an answer; the rest is left out */
+    MAX_HTTP_DRAIN = 64 << 10, /* bytes of a body nobody wanted that are read away; else closed */
+    MAX_HTTP_LINGER = 256 << 10, /* bytes read away before closing, so that the answer is read */
+    HTTP_LINGER_MS = 1000,    /* ms; the longest that either takes */
+    HTTP_TURN = 16,           /* requests of one connection before others have their turn */
+    HTTP_REFUSALS = 64,       /* clients at once that are told of MAX_CONNECTIONS; more: closed */
     SWEEP_SHARE = 50,         /* a search for unnamed zombies rests 50x what it cost */
     SWEEP_MAX_REST_MS = 1000, /* ms; the longest rest, so the latest time of a reap */
     SWEEP_BATCH = 64,         /* zombies per search before signals are looked at again */
