@@ -17,6 +17,7 @@
 #include "sys/exec.h"
 #include "sys/signals.h"
 #include "sys/sys.h"
+#include "sys/user.h"
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2) /* linux/close_range.h, since 5.11 */
@@ -81,37 +82,6 @@ static void set_limits(const struct spawn_req *r, int report) {
     AUTO_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd < 0 || write(fd, score, (size_t)n) < 0)
         child_fail(report, STEP_LIMITS, errno);
-}
-
-struct identity {
-    struct passwd *pw; /* NULL for a number that nobody is listed under */
-    uid_t uid;
-    gid_t gid;
-    bool own_gid; /* given as :GROUP */
-};
-
-/* "NAME", "UID", "NAME:GROUP", "UID:GID": docker run --user's grammar. */
-static int find_identity(const char *user, struct identity *id) {
-    char name[256];
-    (void)snprintf(name, sizeof name, "%s", user);
-    char *group = strchr(name, ':');
-    if (group)
-        *group++ = '\0';
-    unsigned number;
-    bool numeric = parse_uint(name, 0, UINT32_MAX - 1, &number, NULL) == 0;
-    id->pw = numeric ? getpwuid(number) : getpwnam(name);
-    if (!id->pw && !numeric)
-        return -ENOENT;
-    id->uid = id->pw ? id->pw->pw_uid : number;
-    id->gid = id->pw ? id->pw->pw_gid : number;
-    if (!group)
-        return 0;
-    id->own_gid = true;
-    struct group *gr = getgrnam(group);
-    if (!gr && parse_uint(group, 0, UINT32_MAX - 1, &number, NULL) < 0)
-        return -ENOENT;
-    id->gid = gr ? gr->gr_gid : number;
-    return 0;
 }
 
 static void set_login_env(const struct identity *id) {

@@ -18,8 +18,8 @@ enum { TAR_BLOCK = 512 };
 struct tar_entry {
     char path[PATH_MAX];   /* as in the archive: may be absolute, hold "..", or end in '/' */
     char target[PATH_MAX]; /* of a symbolic or hard link */
-    char type;             /* '0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' dir, '6' fifo */
-    uint32_t mode;         /* permission bits, 07777 */
+    char type; /* '0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' dir, '6' fifo */
+    uint32_t mode; /* permission bits, 07777 */
     uint32_t uid, gid;
     char owner[64], group[64]; /* "" where unknown */
     uint64_t size;             /* of the content that follows */
@@ -47,19 +47,19 @@ struct tar_reader {
     uint64_t left;    /* of content */
     uint32_t padding; /* after it */
     int state;
-    size_t ext_len;   /* of a pax header or long name being collected */
+    size_t ext_len; /* of a pax header or long name being collected */
     char ext[16384];
     bool has_path, has_target, has_size, has_mtime; /* said by a pax header for the next entry */
-    struct tar_entry next; /* what it said */
+    struct tar_entry next;                          /* what it said */
     unsigned zeros;
 };
 
 void tar_reader_init(struct tar_reader *r);
 
-/* Take from in[n]; *used says how much. TAR_DATA: data[len] are bytes of `in`. Call until all of `in`
- * is used and the answer is TAR_MORE. `end`: there is no more input after these bytes.
- * Sparse files, multi-volume archives, global pax headers' unknown keys: keys that do not matter
- * are ignored, kinds that cannot be unpacked truly are TAR_BAD with a message naming the entry. */
+/* Take from in[n]; *used says how much. TAR_DATA: data[len] are bytes of `in`. Call until all of
+ * `in` is used and the answer is TAR_MORE. `end`: there is no more input after these bytes. Sparse
+ * files, multi-volume archives, global pax headers' unknown keys: keys that do not matter are
+ * ignored, kinds that cannot be unpacked truly are TAR_BAD with a message naming the entry. */
 enum tar_event tar_read(struct tar_reader *r, const char *in, size_t n, bool end, size_t *used,
                         const char **data, size_t *len, struct err *e);
 
