@@ -70,6 +70,16 @@ enum {
     MAX_HTTP_FIELDS = 100, /* header fields; 431 */
     MAX_HTTP_EXTRA = 4096, /* bytes of chunk extensions and trailers of a body; 400 */
     SWEEP_SHARE = 50,      /* a search for unnamed zombies rests 50x what it cost */
+    JOB_RECORD_BYTES = 1024,  /* of a job's record that outlives the channel; longer words are cut */
+    MAX_HEARD = 128,          /* messages of a role heard in a turn of the loop; then others' turn */
+    MAX_ASKED = 64,           /* requests for units that are unanswered; the channel's gets none */
+    MAX_OWN_FDS = 65536,      /* PID 1's own RLIMIT_NOFILE, where the hard one allows as many */
+    SPARE_FDS = 64,           /* of them never given to jobs: such a job is held without its fds */
+    MAX_HTTP_LINE = 8192,     /* bytes of a request or status line; 414 */
+    MAX_HTTP_HEAD = 40960,    /* bytes of a whole head, first line and all; 431 */
+    MAX_HTTP_FIELDS = 100,    /* header fields; 431 */
+    MAX_HTTP_EXTRA = 4096,    /* bytes of chunk extensions and trailers of a body; 400 */
+    SWEEP_SHARE = 50,         /* a search for unnamed zombies rests 50x what it cost */
     SWEEP_MAX_REST_MS = 1000, /* ms; the longest rest, so the latest time of a reap */
     SWEEP_BATCH = 64,         /* zombies per search before signals are looked at again */
     MAX_PLAIN_LINE = 512,     /* bytes of one line of a plain init; cut */

@@ -30,11 +30,17 @@ struct conn {
     size_t reply_len, sent;
 };
 
+struct listener {
+    struct source sock;
+    struct channel *channel;
+};
+
 struct channel {
     const struct channel_role *role;
     struct sys sys;
     struct loop loop;
-    struct source control, listener;
+    struct source control;
+    struct listener listeners[MAX_CHANNELS];
     struct mirror mirror;
     struct conn conns[MAX_CONNECTIONS];
 };
@@ -169,7 +175,7 @@ static void hear_pid1(struct channel *ch) {
     while ((rc = wire_recv(ch->role->sock, &m)) > 0) {
         if (m.head.kind == WIRE_QUIT)
             _exit(0);
-        if (!mirror_take(&ch->mirror, &m))
+        if (m.head.kind < WIRE_JOB && !mirror_take(&ch->mirror, &m))
             _exit(1);
     }
     if (rc < 0)
@@ -234,7 +240,7 @@ static void listener_ready(struct source *s, uint32_t got) {
     (void)got;
     static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
                                "Connection: close\r\n\r\n";
-    struct channel *ch = CONTAINER_OF(s, struct channel, listener);
+    struct channel *ch = CONTAINER_OF(s, struct listener, sock)->channel;
     AUTO_FD int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
@@ -268,8 +274,9 @@ static void control_ready(struct source *s, uint32_t got) {
     struct channel *ch = CONTAINER_OF(s, struct channel, control);
     hear_pid1(ch);
     wake_waiters(ch);
-    if (!ch->listener.loop && ch->mirror.known)
-        (void)loop_watch(&ch->loop, &ch->listener);
+    for (size_t i = 0; i < ch->role->nchannels && ch->mirror.known; i++)
+        if (ch->listeners[i].sock.fd >= 0 && !ch->listeners[i].sock.loop)
+            (void)loop_watch(&ch->loop, &ch->listeners[i].sock);
 }
 
 int channel_role_run(void *role) {
@@ -281,8 +288,11 @@ int channel_role_run(void *role) {
     if (loop_init(&ch->loop, &ch->sys) < 0)
         return 1;
     ch->control = (struct source){ .fd = ch->role->sock, .want = EPOLLIN, .ready = control_ready };
-    ch->listener =
-        (struct source){ .fd = ch->role->listen, .want = EPOLLIN, .ready = listener_ready };
+    for (size_t i = 0; i < ch->role->nchannels; i++)
+        ch->listeners[i] = (struct listener){
+            .sock = { .fd = ch->role->listen[i], .want = EPOLLIN, .ready = listener_ready },
+            .channel = ch,
+        };
     if (loop_watch(&ch->loop, &ch->control) < 0)
         return 1;
     while (loop_turn(&ch->loop) >= 0)

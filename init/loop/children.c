@@ -40,13 +40,15 @@ static void buried(struct children *cs, struct exit_info how) {
     struct child *c = child_find(cs, how.pid);
     if (!c) {
         cs->orphans++;
+        if (cs->orphan)
+            cs->orphan(cs, how);
         return;
     }
     children_forget(c); /* before the callback, which may respawn or free c */
     c->exited(c, how);
 }
 
-static bool reap_one(struct children *cs, pid_t pid) {
+int children_reap_one(struct children *cs, pid_t pid) {
     struct sys *sys = cs->loop->sys;
     struct exit_info how;
     int rc = sys->reap(sys, pid, &how);
@@ -54,15 +56,17 @@ static bool reap_one(struct children *cs, pid_t pid) {
         buried(cs, how);
     if (pid == -1)
         cs->none = rc == -ECHILD;
-    return rc > 0;
+    return rc;
 }
+
+bool children_know(struct children *cs, pid_t pid) { return child_find(cs, pid) != NULL; }
 
 /* A callback may change the list, so after each burial the walk starts anew. It ends, for each
  * burial is of a child that has ended, and what a callback starts does not end at once. */
 static void reap_known(struct children *cs) {
     for (struct link *l = cs->live.next; l != &cs->live;) {
         pid_t pid = CONTAINER_OF(l, struct child, link)->pid;
-        l = reap_one(cs, pid) ? cs->live.next : l->next;
+        l = children_reap_one(cs, pid) > 0 ? cs->live.next : l->next;
     }
 }
 
@@ -73,7 +77,7 @@ static void reap_all(struct children *cs) {
         unsigned calls = 0;
         bool dry = false;
         while (!dry && calls < SWEEP_BATCH) {
-            dry = !reap_one(cs, -1);
+            dry = children_reap_one(cs, -1) <= 0;
             calls++;
         }
         sweep_spent(&cs->sweep, from, sys->now(sys), calls, dry);
@@ -89,7 +93,7 @@ static void reap_all(struct children *cs) {
 
 void children_reap(struct children *cs, pid_t hint) {
     if (hint > 0)
-        (void)reap_one(cs, hint);
+        (void)children_reap_one(cs, hint);
     reap_known(cs);
     sweep_owe(&cs->sweep);
     reap_all(cs);

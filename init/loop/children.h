@@ -28,6 +28,8 @@ struct children {
     unsigned long orphans;               /* reaped, unregistered; shown by status */
     bool none;                           /* the last sweep found that we have no child at all */
     void (*reaped)(struct children *cs); /* after every reaping; may be NULL */
+    /* One that nobody has registered was reaped; may be NULL. It may call children_reap_one(). */
+    void (*orphan)(struct children *cs, struct exit_info how);
 };
 
 void children_init(struct children *cs, struct loop *l);
@@ -36,6 +38,13 @@ void children_add(struct children *cs, struct child *c, pid_t pid);
 
 /* Stop caring: the process is still reaped, as an orphan. Idempotent. */
 void children_forget(struct child *c);
+
+/* Is there a registered child of this pid? */
+bool children_know(struct children *cs, pid_t pid);
+
+/* Reap this one now if it has ended: whoever is to be told is told. 1; 0 while it lives; -ECHILD
+ * when it is no child of ours. */
+int children_reap_one(struct children *cs, pid_t pid);
 
 /* Call after SIGCHLD. `hint` is the pid that siginfo names, or 0. */
 void children_reap(struct children *cs, pid_t hint);

@@ -14,6 +14,7 @@
 #include "base/own.h"
 #include "engine/stop.h"
 #include "pid1/box.h"
+#include "sys/rights.h"
 
 enum { PREPARE_LIMIT_S = 30 };
 
@@ -29,44 +30,16 @@ struct job {
     int fd;
 };
 
-/* Descriptors travel beside the bytes (unix(7), SCM_RIGHTS); none for an inactive box. */
-union rights {
-    struct cmsghdr head;
-    char room[CMSG_SPACE(NET_NSOCKETS * sizeof(int))];
-};
+_Static_assert((int)NET_NSOCKETS <= (int)MAX_RIGHTS, "all sockets fit beside one message");
 
 static bool send_network(int fd, const struct net_box *box, const int *sockets) {
-    struct iovec iov = { .iov_base = (void *)box, .iov_len = sizeof *box };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-    union rights rights = { .room = { 0 } };
-    size_t n = 0;
-    while (n < NET_NSOCKETS && sockets[n] >= 0)
-        n++;
-    if (n > 0) {
-        rights.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
-                                        .cmsg_type = SCM_RIGHTS,
-                                        .cmsg_len = (socklen_t)CMSG_LEN(n * sizeof(int)) };
-        memcpy(CMSG_DATA(&rights.head), sockets, n * sizeof(int));
-        m.msg_control = &rights;
-        m.msg_controllen = (socklen_t)CMSG_SPACE(n * sizeof(int));
-    }
-    return sendmsg(fd, &m, MSG_NOSIGNAL) == (ssize_t)sizeof *box;
+    return rights_send(fd, box, sizeof *box, sockets, NET_NSOCKETS, MSG_NOSIGNAL) ==
+           (ssize_t)sizeof *box;
 }
 
 /* False: no whole answer; the box is not active then. The sockets are ours. */
 static bool take_network(int fd, struct net_box *box, int sockets[NET_NSOCKETS]) {
-    struct iovec iov = { .iov_base = box, .iov_len = sizeof *box };
-    union rights rights = { .room = { 0 } };
-    struct msghdr m = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof rights
-    };
-    ssize_t got = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    const struct cmsghdr *c = got >= 0 ? CMSG_FIRSTHDR(&m) : NULL;
-    for (int i = 0; i < NET_NSOCKETS; i++)
-        sockets[i] = -1;
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len <= CMSG_LEN(NET_NSOCKETS * sizeof(int)))
-        memcpy(sockets, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+    ssize_t got = rights_recv(fd, box, sizeof *box, sockets, NET_NSOCKETS, MSG_DONTWAIT);
     if (got == (ssize_t)sizeof *box)
         return true;
     *box = (struct net_box){ .active = false };

@@ -23,9 +23,9 @@ enum wire_kind {
     WIRE_SAID,  /* from log: a unit has said what a probe waits for */
 
     /* Jobs. PID 1 holds what would be lost with the channel, and reads none of it. */
-    WIRE_JOB,       /* a job, with its fds: its child says so before it executes; a new channel is
-                     * told of all that are held, before its first WIRE_BOX */
-    WIRE_JOB_SHUT,  /* from channel: drop your copies of these fds, so that an end of file is real */
+    WIRE_JOB,      /* a job, with its fds: its child says so before it executes; a new channel is
+                    * told of all that are held, before its first WIRE_BOX */
+    WIRE_JOB_SHUT, /* from channel: drop your copies of these fds, so that an end of file is real */
     WIRE_JOB_ENDED, /* from channel: I have reaped it, so; to channel: I have */
     WIRE_JOB_DONE,  /* from channel: forget it, and close its fds */
 
@@ -85,12 +85,12 @@ struct wire_word { /* FLUSH: unit; QUIT: none; SAID: unit and enum probe_kind */
 struct wire_job { /* JOB, JOB_SHUT, JOB_ENDED, JOB_DONE */
     struct wire_head head;
     uint64_t id;
-    uint32_t slot;  /* its record in the table that channels share */
-    int32_t pid;    /* JOB */
-    uint32_t fds;   /* JOB, JOB_SHUT: bit n for enum job_fd n */
-    bool ended;     /* JOB to channel, JOB_ENDED: the next three count */
+    uint32_t slot; /* its record in the table that channels share */
+    int32_t pid;   /* JOB */
+    uint32_t fds;  /* JOB, JOB_SHUT: bit n for enum job_fd n */
+    bool ended;    /* JOB to channel, JOB_ENDED: the next three count */
     bool signaled, core;
-    int32_t code;   /* exit status or signal */
+    int32_t code; /* exit status or signal */
 };
 
 enum unit_act { UNIT_START, UNIT_STOP, UNIT_RESTART };
@@ -99,7 +99,7 @@ struct wire_unit_do { /* UNIT_DO, UNIT_DID */
     struct wire_head head;
     uint64_t ticket; /* the channel's, given back in UNIT_DID */
     int32_t unit, act;
-    int32_t code;    /* DID: 0, or a positive errno with the reason below */
+    int32_t code; /* DID: 0, or a positive errno with the reason below */
     char reason[MAX_PROBE_REASON];
 };
 
@@ -122,8 +122,11 @@ int wire_send(int fd, const struct wire_head *message);
  * message that is not one. */
 int wire_recv(int fd, union wire_any *out);
 
-/* The same with descriptors, at most JOB_NFDS. In fds[] those not sent are -1; received ones are
- * close-on-exec and the caller's. A message of another kind with descriptors: they are closed. */
+/* The same with descriptors, at most JOB_NFDS. In fds[] those not sent are -1, and wire_job.fds is
+ * made to say so; received ones are close-on-exec and the caller's. A message of another kind with
+ * descriptors, or a WIRE_JOB with others than it names (as when the receiver has no room for them):
+ * they are closed, and wire_job.fds becomes 0. send: -ETOOMANYREFS when more of this user's are on
+ * their way than its RLIMIT_NOFILE (unix(7)); that passes, but nothing tells when. */
 int wire_send_fds(int fd, const struct wire_job *message, const int fds[JOB_NFDS]);
 int wire_recv_fds(int fd, union wire_any *out, int fds[JOB_NFDS]);
 

@@ -58,6 +58,8 @@ static void set_session(const struct spawn_req *r, int report) {
     pid_t old_group = getpgrp();
     if (r->own_session && setsid() < 0)
         child_fail(report, STEP_SESSION, errno);
+    if (r->own_session && r->ctty && ioctl(0, TIOCSCTTY, 0) < 0)
+        child_fail(report, STEP_SESSION, errno);
     if (!r->own_session && r->own_group && setpgid(0, 0) < 0)
         child_fail(report, STEP_SESSION, errno);
     if (r->foreground && tcgetpgrp(0) == old_group)
@@ -128,6 +130,9 @@ static void pass_listen_pid(pid_t parent) {
 
 _Noreturn void spawn_exec(const struct spawn_req *r, int report) {
     pid_t parent = getppid();
+    int refused = r->announce ? r->announce(r->announce_arg) : 0;
+    if (refused)
+        child_fail(report, STEP_ANNOUNCE, refused);
     environ = (char **)r->envp;
     set_stdio(r, report);
     set_cgroup(r, report);

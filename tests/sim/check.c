@@ -593,7 +593,7 @@ void check_sleep(struct world *w, instant until) {
     check_strangers(w);
     check_picture(w);
     check_role(w, &b->log, b->nunits > (b->main >= 0 ? 1U : 0U));
-    check_role(w, &b->channel, b->listen_fd >= 0);
+    check_role(w, &b->channel, b->listens);
     check_role(w, &b->net, b->net_box.active);
     check_timers(w);
 }
