@@ -2,7 +2,6 @@
  * and allocate; it never returns. */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -105,14 +104,12 @@ static void set_user(const struct spawn_req *r, struct identity *id, int report)
         child_fail(report, STEP_USER, -rc);
     if (r->ctty)
         (void)!fchown(0, id->uid, (gid_t)-1);
-    bool same = id->uid == geteuid() && id->gid == getegid();
-    rc = id->pw ? initgroups(id->pw->pw_name, id->gid) : setgroups(1, &id->gid);
-    if (rc < 0 && !(same && errno == EPERM))
-        child_fail(report, STEP_GROUPS, errno);
-    if (setresgid(id->gid, id->gid, id->gid) < 0)
-        child_fail(report, STEP_GROUPS, errno);
-    if (setresuid(id->uid, id->uid, id->uid) < 0)
-        child_fail(report, STEP_UID, errno);
+    rc = identity_groups(id);
+    if (rc < 0)
+        child_fail(report, STEP_GROUPS, -rc);
+    rc = identity_uid(id);
+    if (rc < 0)
+        child_fail(report, STEP_UID, -rc);
     if (r->login_env)
         set_login_env(id);
 }

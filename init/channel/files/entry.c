@@ -13,8 +13,7 @@
 #include "base/own.h"
 #include "channel/files/worker.h"
 
-/* --- names of owners
- * -------------------------------------------------------------------------------- */
+/* --- names of owners ------------------------------------------------------------------------- */
 
 /* Looking one up reads all of /etc/passwd, and a list asks for the same few again and again. */
 enum { CACHED_NAMES = 64 };
@@ -58,8 +57,7 @@ const char *group_name(struct worker *w, gid_t gid) {
     return names(w) ? name_of(w->names->groups, gid, true) : "";
 }
 
-/* --- entries
- * ----------------------------------------------------------------------------------------- */
+/* --- entries --------------------------------------------------------------------------------- */
 
 enum { XATTR_ROOM = 128 << 10 }; /* a list of names and a value have at most 64 KiB (xattr(7)) */
 
@@ -123,9 +121,7 @@ const struct file_entry *entry_make(struct worker *w, int dir, const char *name,
     return &r->entry;
 }
 
-/* --- out
- * -----------------------------------------------------------------------------------------------
- */
+/* --- out ------------------------------------------------------------------------------------- */
 
 enum { FLUSH_AT = 64 << 10 };
 
@@ -186,8 +182,7 @@ int text_out(struct worker *w, const char *s) {
     return rc < 0 ? rc : pipe_put(w, s, strlen(s));
 }
 
-/* --- one entry, for the channel itself
- * ------------------------------------------------------------------ */
+/* --- one entry, for the channel itself ------------------------------------------------------- */
 
 static int send_text(struct worker *w) {
     struct file_text piece = { .word = FILE_SAYS_TEXT };

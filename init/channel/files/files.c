@@ -46,8 +46,7 @@ void files_init(struct files *f, struct loop *l, struct children *cs, size_t max
     list_init(&f->waiting);
 }
 
-/* --- requests that wait
- * ------------------------------------------------------------------------------ */
+/* --- requests that wait ---------------------------------------------------------------------- */
 
 /* A copy in one block of memory: measured first, with `at` NULL, then made. */
 struct packer {
@@ -110,9 +109,7 @@ static void *packed(const struct file_req *r) {
     return p.at;
 }
 
-/* --- ends
- * -----------------------------------------------------------------------------------------------
- */
+/* --- ends ------------------------------------------------------------------------------------ */
 
 static void let_go(struct file_task *t) {
     loop_unwatch(&t->control);
@@ -135,8 +132,7 @@ static void finish(struct file_task *t) {
     t->finished(t);
 }
 
-/* --- what a worker says
- * ------------------------------------------------------------------------------------- */
+/* --- what a worker says ---------------------------------------------------------------------- */
 
 static void take_report(struct file_task *t, const struct file_report *r) {
     t->info = r->info;
@@ -235,9 +231,7 @@ static void worker_exited(struct child *c, struct exit_info how) {
     begin_waiting(f);
 }
 
-/* --- starting
- * -------------------------------------------------------------------------------------------------
- */
+/* --- starting -------------------------------------------------------------------------------- */
 
 /* A pipe whose end for us does not block: [0] is the task's, [1] the worker's. */
 static int make_pipe(enum direction content, int ends[2]) {
@@ -304,8 +298,7 @@ static bool has_room(const struct files *f, enum file_class class) {
     return f->n[class] < max[class];
 }
 
-/* --- the interface
- * ---------------------------------------------------------------------------------------------- */
+/* --- the interface --------------------------------------------------------------------------- */
 
 static bool good_path(const char *path) {
     return !path || (strlen(path) < PATH_MAX && (path[0] != '~' || path[1] == '/' || !path[1]));
@@ -329,6 +322,10 @@ static enum file_fault check(const struct file_req *r, struct err *e) {
         }
     if (!good_upload(r)) {
         (void)err_set(e, EINVAL, "an upload is named by 1 to %d of A-Z a-z 0-9 _ -", MAX_UPLOAD_ID);
+        return FILE_BAD_PATH;
+    }
+    if ((r->op == FILE_MOVE || r->op == FILE_COPY) && !r->to) {
+        (void)err_set(e, EINVAL, "it is not said where %.100s shall go", r->path);
         return FILE_BAD_PATH;
     }
     bool part = r->op == FILE_WRITE && r->upload && r->from != UPLOAD_ASK;

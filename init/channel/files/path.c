@@ -46,7 +46,7 @@ static int place(const struct worker *w, const char *dir, const char *in, char o
 }
 
 int path_absolute(struct worker *w, const char *in, char out[PATH_MAX], bool *slash) {
-    char base[PATH_MAX], whole[PATH_MAX + 1];
+    char base[PATH_MAX], whole[PATH_MAX];
     int rc = place(w, w->home, w->req->base ? w->req->base : "", base);
     if (rc == 0)
         rc = place(w, base, in, whole);
@@ -54,7 +54,7 @@ int path_absolute(struct worker *w, const char *in, char out[PATH_MAX], bool *sl
         return fail(w, FILE_BAD_PATH, ENAMETOOLONG, "the path %.100s... is longer than %d bytes",
                     in, PATH_MAX - 1);
     clean(whole, slash);
-    (void)snprintf(out, PATH_MAX, "%s", whole);
+    memcpy(out, whole, strlen(whole) + 1);
     return 0;
 }
 

@@ -11,8 +11,7 @@
 
 #include "base/own.h"
 
-/* --- names
- * ------------------------------------------------------------------------------------------- */
+/* --- names ----------------------------------------------------------------------------------- */
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1 /* renameat2(2); glibc before 2.28 */
@@ -41,8 +40,7 @@ void temp_name(char out[NAME_MAX + 1], const char *like) {
     (void)snprintf(out, NAME_MAX + 1, ".%.200s.pinnace-%016llx", like, (unsigned long long)number);
 }
 
-/* --- temporary files
- * ----------------------------------------------------------------------------------- */
+/* --- temporary files ------------------------------------------------------------------------- */
 
 int temp_open(struct temp *t, int dir, const char *like) {
     *t = (struct temp){ .dir = dir, .fd = -1 };
@@ -99,8 +97,16 @@ void temp_drop(struct temp *t) {
     fd_close(&t->fd);
 }
 
-/* --- contents
- * -------------------------------------------------------------------------------------------- */
+/* A byte where no program locks anything for its own ends; of the description, not the process
+ * (fcntl(2)). */
+int lock_file(int fd) {
+    struct flock l = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = INT64_MAX - 16, .l_len = 1
+    };
+    return fcntl(fd, F_OFD_SETLK, &l) < 0 ? -errno : 0;
+}
+
+/* --- contents -------------------------------------------------------------------------------- */
 
 enum { COPY_PIECE = 128 << 10, COPY_RANGE = 16 << 20 };
 
@@ -172,17 +178,16 @@ int64_t content_copy(struct worker *w, int in, int out, off_t at) {
     return st.st_size;
 }
 
-/* --- attributes
- * ------------------------------------------------------------------------------------------- */
+/* --- attributes ------------------------------------------------------------------------------ */
 
 void xattrs_copy(int in, int out, const char *prefix) {
-    AUTO_FREE char *names = malloc(2 * XATTR_LIST_MAX);
-    ssize_t n = names ? flistxattr(in, names, XATTR_LIST_MAX) : -1;
+    AUTO_FREE char *names = malloc(2 * XATTR_BYTES);
+    ssize_t n = names ? flistxattr(in, names, XATTR_BYTES) : -1;
     for (const char *p = names; n > 0 && p < names + n; p += strlen(p) + 1) {
         if (!has_prefix(p, prefix))
             continue;
-        char *value = names + XATTR_LIST_MAX;
-        ssize_t k = fgetxattr(in, p, value, XATTR_LIST_MAX);
+        char *value = names + XATTR_BYTES;
+        ssize_t k = fgetxattr(in, p, value, XATTR_BYTES);
         if (k >= 0)
             (void)fsetxattr(out, p, value, (size_t)k, 0);
     }

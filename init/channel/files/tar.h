@@ -27,7 +27,7 @@ struct tar_entry {
     uint32_t major, minor;
 };
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 enum tar_event {
     TAR_MORE,  /* give more bytes */
@@ -63,7 +63,7 @@ void tar_reader_init(struct tar_reader *r);
 enum tar_event tar_read(struct tar_reader *r, const char *in, size_t n, bool end, size_t *used,
                         const char **data, size_t *len, struct err *e);
 
-/* --- writing ---------------------------------------------------------------------------------- */
+/* --- writing --------------------------------------------------------------------------------- */
 
 enum { TAR_HEAD_MAX = 24 * TAR_BLOCK };
 
@@ -77,7 +77,7 @@ static inline size_t tar_padding(uint64_t size) { return (size_t)(-size & (TAR_B
 
 /* After the last entry come 2 * TAR_BLOCK zero bytes. */
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- names ----------------------------------------------------------------------------------- */
 
 /* A path of an archive made safe to open below a directory: no leading '/', no "." and empty parts,
  * no trailing '/'. "" is the directory itself. -EINVAL for one with a ".." part. */

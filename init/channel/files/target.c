@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,8 +11,7 @@
 #include "base/own.h"
 #include "http/range.h"
 
-/* --- the target
- * ---------------------------------------------------------------------------------------- */
+/* --- the target ------------------------------------------------------------------------------ */
 
 enum { MAX_LINKS = 40 }; /* as the kernel follows (path_resolution(7)) */
 
@@ -81,12 +79,11 @@ int target_find(struct worker *w, struct target *t) {
     return rc < 0 ? rc : check(w, t);
 }
 
-/* --- what belongs to a content
- * ---------------------------------------------------------------------------- */
+/* --- what belongs to a content --------------------------------------------------------------- */
 
 static void clear_xattrs(int fd, const char *prefix) {
-    AUTO_FREE char *names = malloc(XATTR_LIST_MAX);
-    ssize_t n = names ? flistxattr(fd, names, XATTR_LIST_MAX) : -1;
+    AUTO_FREE char *names = malloc(XATTR_BYTES);
+    ssize_t n = names ? flistxattr(fd, names, XATTR_BYTES) : -1;
     for (const char *p = names; n > 0 && p < names + n; p += strlen(p) + 1)
         if (has_prefix(p, prefix))
             (void)fremovexattr(fd, p);
@@ -98,7 +95,7 @@ int set_xattrs(struct worker *w, int fd) {
         return 0;
     clear_xattrs(fd, prefix);
     for (const char *const *p = w->req->set_xattrs; *p; p++) {
-        char name[XATTR_NAME_MAX + 1];
+        char name[XATTR_NAME + 1];
         const char *value = strchrnul(*p, '=');
         int n = snprintf(name, sizeof name, "%s%.*s", prefix, (int)(value - *p), *p);
         value += *value != '\0';
@@ -133,9 +130,7 @@ static int dress(struct worker *w, const struct target *t, int fd) {
     return rc < 0 ? rc : set_xattrs(w, fd);
 }
 
-/* --- into place
- * -----------------------------------------------------------------------------------------------
- */
+/* --- into place ------------------------------------------------------------------------------ */
 
 /* Into the file itself: one that is a mount of its own, or whose directory is not ours to write to.
  * The space is had before anything is overwritten. */
@@ -178,10 +173,10 @@ static int put(struct worker *w, const struct target *t, struct temp *temp) {
 }
 
 /* Two of us that were both to replace one version: the second has to see what the first has done.
- * Who else locks the directory holds us up for no longer than this. */
-static int lock_directory(const struct target *t) {
-    int fd = openat(t->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (int tries = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && tries < 500; tries++)
+ * One that hangs does not hold the others up for ever. */
+static int lock_target(const struct target *t) {
+    int fd = openat(t->dir, t->name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    for (int tries = 0; fd >= 0 && lock_file(fd) == -EAGAIN && tries < 500; tries++)
         (void)nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
     return fd;
 }
@@ -194,7 +189,7 @@ int target_settle(struct worker *w, struct target *t, struct temp *temp) {
     if (rc < 0)
         return rc;
     bool to_pour = rc > 0;
-    AUTO_FD int lock = w->req->if_match ? lock_directory(t) : -1;
+    AUTO_FD int lock = w->req->if_match ? lock_target(t) : -1;
     if (w->req->if_match) {
         t->exists = fstatat(t->dir, t->name, &t->st, AT_SYMLINK_NOFOLLOW) == 0;
         rc = check_version(w, t);

@@ -10,8 +10,7 @@
 
 #include "base/own.h"
 
-/* --- cursor
- * ------------------------------------------------------------------------------------------ */
+/* --- cursor ---------------------------------------------------------------------------------- */
 
 void cursor_begin(struct cursor *c, int fd) {
     c->fd = fd;
@@ -61,8 +60,7 @@ void cursor_end(struct cursor *c) {
         fd_close(&c->up[--c->depth].fd);
 }
 
-/* --- the names in one directory
- * ------------------------------------------------------------------------ */
+/* --- the names in one directory -------------------------------------------------------------- */
 
 struct names {
     char *bytes; /* one after the other, each with its NUL */
@@ -135,8 +133,7 @@ static int names_read(struct names *s, int dir, size_t max, bool sorted) {
     return rc < 0 ? rc : names_index(s, sorted);
 }
 
-/* --- the walk
- * ------------------------------------------------------------------------------------------- */
+/* --- the walk -------------------------------------------------------------------------------- */
 
 enum { BATCH = 16384 };
 

@@ -10,8 +10,7 @@
 #include "channel/files/place.h"
 #include "channel/files/walk.h"
 
-/* --- copying one
- * ------------------------------------------------------------------------------------- */
+/* --- copying one ----------------------------------------------------------------------------- */
 
 /* Owner, then mode, then times. Setuid and setgid bits only for the owner they were meant for. */
 static int copy_attributes(struct worker *w, int dir, const char *name, const struct stat *st) {
@@ -79,8 +78,7 @@ static int copy_one(struct worker *w, int from_dir, const char *from, const stru
     return rc < 0 ? rc : copy_attributes(w, to_dir, to, st);
 }
 
-/* --- copying trees
- * -------------------------------------------------------------------------------------- */
+/* --- copying trees --------------------------------------------------------------------------- */
 
 static int copy_visit(struct walk *k) {
     struct cursor *to = k->ctx;
@@ -145,8 +143,7 @@ int copy_tree(struct worker *w, int from_dir, const char *from, int to_dir, cons
     return rc;
 }
 
-/* --- into place
- * ---------------------------------------------------------------------------------------------- */
+/* --- into place ------------------------------------------------------------------------------ */
 
 struct way {
     int from_dir, to_dir;

@@ -33,10 +33,14 @@ static int put(struct worker *w, const void *bytes, size_t n) {
 }
 
 static int put_zeros(struct worker *w, uint64_t n) {
-    static const char zeros[8192];
     int rc = 0;
-    for (; rc == 0 && n > 0; n -= n < sizeof zeros ? n : sizeof zeros)
-        rc = put(w, zeros, n < sizeof zeros ? (size_t)n : sizeof zeros);
+    while (rc == 0 && n > 0) {
+        size_t k = n < FLUSH_AT ? (size_t)n : FLUSH_AT;
+        memset(w->text.buf + w->text.len, 0, k); /* there is room for several times as much */
+        w->text.len += k;
+        n -= k;
+        rc = w->text.len > FLUSH_AT ? text_flush(w) : 0;
+    }
     return rc;
 }
 

@@ -11,8 +11,7 @@
 #include "channel/files/target.h"
 #include "channel/files/walk.h"
 
-/* --- list
- * ------------------------------------------------------------------------------------------- */
+/* --- list ------------------------------------------------------------------------------------ */
 
 struct listing {
     unsigned depth;
@@ -62,8 +61,7 @@ int work_list(struct worker *w) {
     return rc < 0 ? rc : text_flush(w);
 }
 
-/* --- remove
- * ----------------------------------------------------------------------------------------- */
+/* --- remove ---------------------------------------------------------------------------------- */
 
 /* 0 or -errno; -EISDIR nothing said. */
 static int remove_one(struct worker *w, int dir, const char *name, const char *path, int flags) {
@@ -135,8 +133,7 @@ int work_remove(struct worker *w) {
     return rc == -EISDIR ? fail_sys(w, EISDIR, "remove %s", w->path) : rc;
 }
 
-/* --- mode and owner
- * ------------------------------------------------------------------------------------ */
+/* --- mode and owner -------------------------------------------------------------------------- */
 
 struct change {
     uid_t uid; /* -1: leave */
@@ -217,8 +214,7 @@ int work_chmod(struct worker *w) {
     return rc < 0 ? rc : tell_entry(w, w->path);
 }
 
-/* --- new directories
- * ------------------------------------------------------------------------------------- */
+/* --- new directories ------------------------------------------------------------------------- */
 
 static int dir_is_there(struct worker *w, int dir, const char *name) {
     struct stat st = { 0 };

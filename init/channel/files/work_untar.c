@@ -39,8 +39,7 @@ struct untar {
     char bytes[UNTAR_PIECE];
 };
 
-/* --- places below the root
- * ------------------------------------------------------------------------------ */
+/* --- places below the root ------------------------------------------------------------------- */
 
 static int step(struct untar *u, int dir, const char *name, bool make) {
     enum { HOW = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
@@ -114,8 +113,7 @@ static int clear_place(struct untar *u, const char *path, bool keep_dir) {
                : 0;
 }
 
-/* --- what they get
- * ------------------------------------------------------------------------------------------- */
+/* --- what they get --------------------------------------------------------------------------- */
 
 static struct made made_of(const struct untar *u) {
     const struct tar_entry *e = &u->reader.entry;
@@ -200,9 +198,7 @@ static void finish_dirs(struct untar *u) {
     u->w->tidying = false;
 }
 
-/* --- entries
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- entries --------------------------------------------------------------------------------- */
 
 static int make_file(struct untar *u, const char *path) {
     enum { HOW = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
@@ -255,7 +251,7 @@ static int make_node(struct untar *u, const char *path) {
     if (errno != EPERM || kind == S_IFIFO)
         return fail_sys(u->w, errno, "make %.200s", path);
     if (u->refused++ == 0)
-        (void)snprintf(u->first, sizeof u->first, "%s", path);
+        (void)snprintf(u->first, sizeof u->first, "%.200s", path);
     return 0;
 }
 
@@ -308,9 +304,7 @@ static int take_data(struct untar *u, const char *data, size_t n) {
     return 0;
 }
 
-/* --- the archive
- * --------------------------------------------------------------------------------------------------
- */
+/* --- the archive ----------------------------------------------------------------------------- */
 
 /* 1: it has ended; 0: more bytes are needed. */
 static int feed(struct untar *u, const char *in, size_t n, bool end) {

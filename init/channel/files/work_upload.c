@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/own.h"
@@ -55,7 +54,7 @@ static int upload_open(struct worker *w, const struct target *t, char name[NAME_
     if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
         return fail(w, FILE_DENIED, EPERM, "the upload %s of %s is not ours", w->req->upload,
                     w->path);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+    if (lock_file(fd) < 0)
         return fail(w, FILE_BUSY, EBUSY, "another part of the upload %s is being written",
                     w->req->upload);
     return fd_take(&fd);

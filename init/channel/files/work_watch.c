@@ -40,8 +40,7 @@ struct watching {
     char buffer[INOTIFY_BUFFER] __attribute__((aligned(__alignof__(struct inotify_event))));
 };
 
-/* --- which directories
- * -------------------------------------------------------------------------------- */
+/* --- which directories ----------------------------------------------------------------------- */
 
 static struct watched *find(struct watching *x, int wd) {
     size_t from = 0, to = x->n;
@@ -126,8 +125,7 @@ static void forget_named(struct watching *x, int parent, const char *name) {
         }
 }
 
-/* --- telling
- * --------------------------------------------------------------------------------------------- */
+/* --- telling --------------------------------------------------------------------------------- */
 
 /* Files that pinnace makes on the way to others are nobody's business. */
 static bool is_ours(const char *name) {
@@ -157,8 +155,7 @@ static int tell_full(struct watching *x) {
     return news ? tell_plain(x, FILE_OVERFLOW) : 0;
 }
 
-/* --- new directories
- * --------------------------------------------------------------------------------------- */
+/* --- new directories ------------------------------------------------------------------------- */
 
 /* Watch one. Its wd; 0: it is not there, or not ours to see, or there are too many; -errno. */
 static int add(struct watching *x, const char *path, int parent, const char *name) {
@@ -216,9 +213,7 @@ static int appeared(struct watching *x, int parent, const char *path, const char
     return wd > 0 ? scan(x, path, wd, true) : wd;
 }
 
-/* --- events
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- events ---------------------------------------------------------------------------------- */
 
 /* In the order in which they are told, if one event has several. */
 static const struct {
@@ -289,9 +284,7 @@ static int take_events(struct watching *x) {
     return rc < 0 ? rc : text_flush(x->w);
 }
 
-/* --- the watch
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- the watch ------------------------------------------------------------------------------- */
 
 /* File systems on which others change what our kernel does not see. */
 static bool is_network(const char *path) {

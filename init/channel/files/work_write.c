@@ -22,9 +22,7 @@ static int write_whole(struct worker *w, struct target *t) {
     return rc;
 }
 
-/* --- in place
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- in place -------------------------------------------------------------------------------- */
 
 static int write_in_place(struct worker *w, struct target *t) {
     enum { HOW = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC };
@@ -46,9 +44,7 @@ static int write_in_place(struct worker *w, struct target *t) {
     return rc < 0 ? rc : set_xattrs(w, fd);
 }
 
-/* --- from files
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- from files ------------------------------------------------------------------------------ */
 
 static int append(struct worker *w, const char *source, struct temp *temp, off_t *at) {
     char path[PATH_MAX];

@@ -14,8 +14,7 @@
 #include "base/own.h"
 #include "sys/signals.h"
 
-/* --- what went wrong
- * ------------------------------------------------------------------------------ */
+/* --- what went wrong ------------------------------------------------------------------------- */
 
 static enum file_fault fault_of(int code) {
     switch (code) {
@@ -83,8 +82,7 @@ void forgive(struct worker *w) {
     w->err = (struct err){ 0 };
 }
 
-/* --- with the channel
- * ------------------------------------------------------------------------------ */
+/* --- with the channel ------------------------------------------------------------------------ */
 
 static int waits(struct worker *w, struct pollfd *extra, int timeout_ms) {
     struct pollfd fds[3] = { { .fd = w->tidying ? -1 : w->control, .events = POLLRDHUP },
@@ -140,8 +138,7 @@ int worker_complete(struct worker *w) {
     return fail(w, FILE_CUT, EPIPE, "the content for %s ended before it was complete", w->path);
 }
 
-/* --- becoming
- * ---------------------------------------------------------------------------------------- */
+/* --- becoming -------------------------------------------------------------------------------- */
 
 /* Signals are blocked by the channel already, and SIGPIPE so turns into EPIPE. */
 static int prepare_process(struct worker *w) {
@@ -187,8 +184,7 @@ static int become_user(struct worker *w) {
     return rc < 0 ? rc : worker_wanted(w);
 }
 
-/* --- the work
- * ------------------------------------------------------------------------------------------ */
+/* --- the work -------------------------------------------------------------------------------- */
 
 static int work_stat(struct worker *w) { return tell_entry(w, w->path); }
 
@@ -204,7 +200,7 @@ static int work(struct worker *w) {
     if (rc == 0)
         rc = become_user(w);
     if (rc == 0)
-        rc = path_absolute(w, w->req->path, w->path, &w->path_slash);
+        rc = path_absolute(w, w->req->path ? w->req->path : "", w->path, &w->path_slash);
     if (rc == 0 && w->req->to)
         rc = path_absolute(w, w->req->to, w->to, &w->to_slash);
     if (rc < 0)

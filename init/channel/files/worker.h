@@ -93,8 +93,7 @@ int worker_opened(struct worker *w);
 /* The content in has ended: was it complete? 0; else -EPIPE, FILE_CUT. */
 int worker_complete(struct worker *w);
 
-/* --- through the pipe. -EPIPE: the reader has gone, which is -ECANCELED here
- * ---------------------- */
+/* --- through the pipe. -EPIPE: the reader has gone, which is -ECANCELED here ----------------- */
 
 int pipe_put(struct worker *w, const void *bytes, size_t n);
 /* What is there, at most cap bytes; 0 at the end. */
@@ -105,8 +104,7 @@ int64_t pipe_from_file(struct worker *w, int fd, off_t offset, uint64_t n);
 /* Move what comes into the file, to the content's end or `max` bytes. How many it was. */
 int64_t pipe_to_file(struct worker *w, int fd, off_t offset, uint64_t max);
 
-/* --- entries and events (entry.c)
- * ------------------------------------------------------------------ */
+/* --- entries and events (entry.c) ------------------------------------------------------------ */
 
 /* The entry for `name` in `dir`, whose path is `path`, and who is called `shown`. Good until the
  * next. `st` is lstat(2) of it. */
@@ -126,8 +124,7 @@ void etag_make(const struct stat *st, char out[64]);
 const char *owner_name(struct worker *w, uid_t uid);
 const char *group_name(struct worker *w, gid_t gid);
 
-/* --- paths (path.c)
- * -------------------------------------------------------------------------------- */
+/* --- paths (path.c) -------------------------------------------------------------------------- */
 
 /* `in` made absolute as file_req.path says, without empty and "." parts; ".." is the kernel's to
  * understand. *slash: it ended in one. */
@@ -148,8 +145,7 @@ int give(struct worker *w, int fd);
 /* Set permission bits of what `name` is itself, never of what it points to. 0 or -errno. */
 int set_mode(int dir, const char *name, mode_t mode);
 
-/* --- operations
- * ------------------------------------------------------------------------------------- */
+/* --- operations ------------------------------------------------------------------------------ */
 
 int work_read(struct worker *w);
 int work_write(struct worker *w);
