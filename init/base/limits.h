@@ -71,6 +71,10 @@ enum {
     MAX_HTTP_HEAD = 40960,    /* bytes of a whole head, first line and all; 431 */
     MAX_HTTP_FIELDS = 100,    /* header fields; 431 */
     MAX_HTTP_EXTRA = 4096,    /* bytes of chunk extensions and trailers of a body; 400 */
+    MAX_HTTP_METHOD = 16,     /* bytes of a method; 501 */
+    MAX_HTTP_LENGTH = 18,     /* digits of a Content-Length, so that it fits 63 bits; 400 */
+    MAX_HTTP_CHUNK = 16,      /* digits of a chunk's size, which has 63 bits, too; 400 */
+    MAX_PAX_HEADER = 1 << 24, /* bytes of one pax header of an archive; it is refused */
     SWEEP_SHARE = 50,         /* a search for unnamed zombies rests 50x what it cost */
     SWEEP_MAX_REST_MS = 1000, /* ms; the longest rest, so the latest time of a reap */
     SWEEP_BATCH = 64,         /* zombies per search before signals are looked at again */
