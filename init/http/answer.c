@@ -10,6 +10,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "http/conn.h"
+#include "http/range.h"
 #include "http/status.h"
 
 enum {
@@ -123,26 +124,11 @@ size_t http_room(struct http_exchange *x) {
 
 /* --- heads ------------------------------------------------------------------------------------ */
 
-void http_date(int64_t unix_s, char *out, size_t cap) {
-    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    static const char days[] = "ThuFriSatSunMonTueWed"; /* 1 January 1970 was a Thursday */
-    int64_t day = unix_s / 86400, s = unix_s % 86400;
-    /* Years that begin in March have their leap day at their end; 400 of them, 146097 days. */
-    int64_t z = day + 719468, in_era = z % 146097;
-    int64_t year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
-    int64_t in_year = in_era - (365 * year + year / 4 - year / 100);
-    int64_t march = (5 * in_year + 2) / 153, month = march < 10 ? march + 2 : march - 10;
-    (void)snprintf(out, cap, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * (day % 7),
-                   (int)(in_year - (153 * march + 2) / 5 + 1), names + 3 * month,
-                   (int)(year + z / 146097 * 400 + (month < 2)), (int)(s / 3600),
-                   (int)(s / 60 % 60), (int)(s % 60));
-}
-
 static const char *date_now(struct http_server *s) {
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     if (now.tv_sec != s->date_at)
-        http_date(now.tv_sec < 0 ? 0 : now.tv_sec, s->date, sizeof s->date);
+        (void)http_date(s->date, now.tv_sec < 0 ? 0 : now.tv_sec);
     s->date_at = now.tv_sec;
     return s->date;
 }

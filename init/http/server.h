@@ -140,9 +140,6 @@ __attribute__((format(printf, 3, 4))) void http_add_field(struct http_exchange *
 /* The whole answer. `type` may be NULL when n is 0. Copied. */
 void http_answer(struct http_exchange *x, int status, const char *type, const void *bytes, size_t n);
 
-/* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7), whatever the locale is; for years 1970 to 9999. */
-void http_date(int64_t unix_s, char *out, size_t cap);
-
 /* Begin one whose body follows: `length` bytes, or -1: chunked (to HTTP/1.0: until close). */
 void http_begin(struct http_exchange *x, int status, const char *type, int64_t length);
 /* Bytes that http_send() takes now. 0: wait for room(). */

@@ -667,34 +667,6 @@ static void fields(void) {
     settle();
 }
 
-static void dates(void) {
-    static const int64_t days[] = {
-        0,     59,    60,    365,   789,   790,   10956, 11015, 11016,
-        11017, 11322, 11323, 19000, 19782, 20000, 47540, 47541, 2932896
-    };
-    int bad = 0;
-    for (size_t i = 0; i < sizeof days / sizeof days[0]; i++) {
-        char ours[64], theirs[64];
-        time_t t = (time_t)(days[i] * 86400 + (int64_t)i * 4799 % 86400);
-        struct tm tm;
-        http_date(t, ours, sizeof ours);
-        (void)strftime(theirs, sizeof theirs, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&t, &tm));
-        if (strcmp(ours, theirs) == 0)
-            continue;
-        bad++;
-        (void)printf("# %s is not %s\n", ours, theirs);
-    }
-    for (int64_t t = 0; t < 253402300800; t += 86400 * 17 + 3671) {
-        char ours[64], theirs[64];
-        struct tm tm;
-        time_t at = (time_t)t;
-        http_date(t, ours, sizeof ours);
-        (void)strftime(theirs, sizeof theirs, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&at, &tm));
-        bad += strcmp(ours, theirs) != 0;
-    }
-    OK(bad == 0, "dates up to the year 9999 are what libc says");
-}
-
 /* --- upgrades --------------------------------------------------------------------------------- */
 
 #define UPGRADE "Connection: Upgrade\r\nUpgrade: echo\r\n"
@@ -881,7 +853,6 @@ int main(void) {
     slow_readers();
     stalled_readers();
     fields();
-    dates();
     upgrades();
     half_closed();
     deadlines();
