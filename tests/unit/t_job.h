@@ -94,7 +94,7 @@ static void pid1_ready(struct source *s, uint32_t got) {
         pid1_take(&m.job, fds);
 }
 
-static int pid1_fds(const struct job *j) {
+static inline int pid1_fds(const struct job *j) {
     struct held *h = held_by_id(j->id);
     int bits = 0;
     for (int i = 0; h && i < JOB_NFDS; i++)
@@ -131,6 +131,16 @@ static void jobs_open(void) {
     js.changed = changed;
 }
 
+/* The loop of a channel, without PID 1's part in it. */
+static void loop_open(void) {
+    (void)loop_init(&loop, &sys);
+    children_init(&children, &loop);
+    sigchld = (struct source){ .fd = signals_open(SIGNAL_BIT(SIGCHLD)),
+                               .want = EPOLLIN,
+                               .ready = sigchld_ready };
+    (void)loop_watch(&loop, &sigchld);
+}
+
 static void channel_open(void) {
     int pair[2];
     (void)!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair);
@@ -138,17 +148,12 @@ static void channel_open(void) {
     (void)signals_block(SIGNALS_ALL & ~(SIGNAL_BIT(SIGALRM) | SIGNAL_BIT(SIGINT)));
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* what jobs leave behind is not to outlive the test */
     (void)alarm(120);
-    (void)loop_init(&loop, &sys);
-    children_init(&children, &loop);
+    loop_open();
     table = mmap(NULL, (size_t)MAX_JOBS * JOB_RECORD_BYTES, PROT_READ | PROT_WRITE,
                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     sock = pair[0];
     pid1 = (struct source){ .fd = pair[1], .want = EPOLLIN, .ready = pid1_ready };
-    sigchld = (struct source){ .fd = signals_open(SIGNAL_BIT(SIGCHLD)),
-                               .want = EPOLLIN,
-                               .ready = sigchld_ready };
     (void)loop_watch(&loop, &pid1);
-    (void)loop_watch(&loop, &sigchld);
     for (int i = 0; i < HELD; i++)
         for (int k = 0; k < JOB_NFDS; k++)
             held[i].fds[k] = -1;
@@ -170,7 +175,7 @@ static void channel_close(void) {
 
 static void nothing(struct timer *t) { (void)t; }
 
-static int64_t now_ms(void) { return sys.now(&sys).ns / 1000000; }
+static inline int64_t now_ms(void) { return sys.now(&sys).ns / 1000000; }
 
 /* Turn the loop until `cond`, or 10 s are over. */
 #define UNTIL(cond)                               \
@@ -184,7 +189,7 @@ static int64_t now_ms(void) { return sys.now(&sys).ns / 1000000; }
         timer_stop(&tick);                        \
     } while (0)
 
-static void turn_for(int ms) {
+static inline void turn_for(int ms) {
     int64_t end = now_ms() + ms;
     UNTIL(now_ms() >= end);
 }
@@ -202,7 +207,7 @@ struct client {
     size_t most;      /* bytes taken at once; 0: all */
 };
 
-static void client_read(struct client *c) {
+static inline void client_read(struct client *c) {
     struct job_chunk k;
     while (c->r.job && !c->ended) {
         switch (job_read(&c->r, &k)) {
@@ -236,13 +241,13 @@ static void client_ready(struct job_reader *r) {
         client_read(c);
 }
 
-static void attach(struct client *c, struct job *j, int64_t from, bool lossless) {
+static inline void attach(struct client *c, struct job *j, int64_t from, bool lossless) {
     memset(c, 0, sizeof *c);
     c->r.ready = client_ready;
     job_attach(j, &c->r, from, lossless);
 }
 
-static struct job_spec spec(const char *const *argv) {
+static inline struct job_spec spec(const char *const *argv) {
     return (struct job_spec){
         .argv = argv, .timeout = SPAN_NEVER, .kill_after = span_ms(2000), .tag = "", .key = ""
     };
@@ -251,10 +256,12 @@ static struct job_spec spec(const char *const *argv) {
 static enum job_reason refused;
 static struct err refusal;
 
-static struct job *start(struct job_spec s) { return job_start(&js, &s, &refused, &refusal); }
+static inline struct job *start(struct job_spec s) {
+    return job_start(&js, &s, &refused, &refusal);
+}
 
 /* Start, and be there to its end; the client stays attached. */
-static struct job *run(struct client *c, struct job_spec s) {
+static inline struct job *run(struct client *c, struct job_spec s) {
     struct job *j = start(s);
     if (!j) {
         printf("# refused: %s\n", refusal.text);
@@ -265,7 +272,7 @@ static struct job *run(struct client *c, struct job_spec s) {
     return j;
 }
 
-static void forget(struct client *c) {
+static inline void forget(struct client *c) {
     struct job *j = c->r.job;
     job_detach(&c->r);
     if (j && j->state == JOB_ENDED)

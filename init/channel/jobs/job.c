@@ -189,31 +189,36 @@ void job_count(struct job *j) {
         jobs_turn_soon(j->jobs);
 }
 
-/* The one that ended first and that nobody uses; one whose pipes are still open, for they are some
- * daemon's, only if there is no other. */
-static struct job *expendable(const struct jobs *js) {
+static bool is_open(const struct job *j) {
+    return j->fds[JOB_STDOUT] >= 0 || j->fds[JOB_STDERR] >= 0;
+}
+
+/* The one that ended first and that nobody uses. One whose pipes are still open, for they are some
+ * daemon's, which would die of it, only if there are no others, used or not; or if it `must` be. */
+static struct job *expendable(const struct jobs *js, bool must) {
     struct job *open = NULL;
+    bool open_may_go = true;
     for (struct link *l = js->by_end.next; l != &js->by_end; l = l->next) {
         struct job *j = CONTAINER_OF(l, struct job, by_end);
-        if (is_used(j))
-            continue;
-        if (j->fds[JOB_STDOUT] < 0 && j->fds[JOB_STDERR] < 0)
+        if (!is_open(j) && !is_used(j))
             return j;
-        if (!open)
+        if (!is_open(j))
+            open_may_go = must;
+        else if (!is_used(j) && !open)
             open = j;
     }
-    return open;
+    return open_may_go ? open : NULL;
 }
 
 bool jobs_make_room(struct jobs *js) {
-    struct job *j = js->n < js->max_jobs ? NULL : expendable(js);
+    struct job *j = js->n < js->max_jobs ? NULL : expendable(js, true);
     if (j)
         dispose(j);
     return js->n < js->max_jobs;
 }
 
 static void keep_limits(struct jobs *js) {
-    for (struct job *j; js->nended > js->max_ended && (j = expendable(js));)
+    for (struct job *j; js->nended > js->max_ended && (j = expendable(js, false));)
         dispose(j);
     struct link *l = js->by_end.next;
     for (; js->kept > js->max_kept && l != &js->by_end; l = l->next) {

@@ -142,7 +142,8 @@ void jobs_fini(struct jobs *js);
 bool jobs_take(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]);
 
 /* Start. NULL: *why and `e` say what is wrong, for what shows before the fork (no fds, MAX_JOBS, no
- * terminal). Else the job is JOB_STARTING; what comes of it, its readers are told. */
+ * terminal). Else the job is JOB_STARTING; what comes of it, its readers are told: attach one
+ * before the loop goes on, for a job that failed is gone when nobody reads it. */
 struct job *job_start(struct jobs *js, const struct job_spec *spec, enum job_reason *why,
                       struct err *e);
 
