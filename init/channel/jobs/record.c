@@ -153,7 +153,7 @@ static instant past(instant t, instant now) { return t.ns < 0 || instant_before(
 
 static bool is_master(int fd) {
     unsigned number;
-    return fd >= 0 && ioctl(fd, TIOCGPTN, &number) == 0;
+    return fd >= 0 && ioctl(fd, (int)TIOCGPTN, &number) == 0;
 }
 
 /* Without a record it is still a job: all but what it is called and what was asked for it. */
