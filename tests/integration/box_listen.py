@@ -175,8 +175,9 @@ with socket.socket() as web, socket.socket() as other, socket.socket() as idle:
 # --- what is kept from others
 
 b = Box(t, f"[channel x]\nlisten = tcp:127.0.0.1:{free_port()}\n"
-        "[service s]\noneshot = yes\ncommand = sh -c 'env | grep -c hush; true'\n",
-        ["sh", "-c", "env | grep -c hush; exit 0"], env={"PINNACE_CHANNEL_X_TOKEN": "hush"})
+        "[service s]\noneshot = yes\ncommand = sh -c 'env | grep -c hush; true'\n"
+        "[service p]\nready = exec:" + words("sh", "-c", "! env | grep hush") +
+        "\ncommand = sleep 60\n", ["sh", "-c", "env | grep -c hush; exit 0"], env={"PINNACE_CHANNEL_X_TOKEN": "hush"})
 t.ok(b.wait() == 0 and b.out() == "0\n" and "s | 0\n" in b.err(),
      "a token in the environment is seen by nobody", b)
 
