@@ -59,7 +59,7 @@ int http_hex(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-bool http_cut(struct slice *rest, char c, struct slice *piece) {
+bool http_take_until(struct slice *rest, char c, struct slice *piece) {
     const char *at = memchr(rest->s, c, rest->n);
     *piece = (struct slice){ rest->s, at ? (size_t)(at - rest->s) : rest->n };
     size_t used = piece->n + (at != NULL);
@@ -125,8 +125,8 @@ bool http_lists(const struct http_head *h, const char *name, const char *token) 
         struct slice rest = value_of(h, i), item, word;
         bool more;
         do {
-            more = http_cut(&rest, ',', &item);
-            (void)http_cut(&item, ';', &word);
+            more = http_take_until(&rest, ',', &item);
+            (void)http_take_until(&item, ';', &word);
             if (http_is_nocase(trim(word), token))
                 return true;
         } while (more);
@@ -137,7 +137,7 @@ bool http_lists(const struct http_head *h, const char *name, const char *token) 
 /* A name that is no token is also what a blank before the colon and obs-fold look like. */
 static int take_field(struct http_head *h, struct slice line) {
     struct slice name, value = line;
-    if (!http_cut(&value, ':', &name) || !is_token(name))
+    if (!http_take_until(&value, ':', &name) || !is_token(name))
         return -400;
     value = trim(value);
     if (!all(value, http_is_text))
@@ -204,7 +204,7 @@ static int take_target(struct http_head *h) {
     }
     if (!good || !all(h->target, in_target))
         return -400;
-    (void)http_cut(&rest, '?', &h->path);
+    (void)http_take_until(&rest, '?', &h->path);
     h->query = rest;
     if (h->path.n == 0)
         h->path = (struct slice){ "/", 1 }; /* RFC 9110 4.2.3 */
@@ -212,7 +212,7 @@ static int take_target(struct http_head *h) {
 }
 
 static int take_request_line(struct http_head *h, struct slice line) {
-    if (!http_cut(&line, ' ', &h->method) || !http_cut(&line, ' ', &h->target) ||
+    if (!http_take_until(&line, ' ', &h->method) || !http_take_until(&line, ' ', &h->target) ||
         !is_token(h->method))
         return -400;
     int rc = take_version(h, line);
@@ -227,9 +227,9 @@ static int take_request_line(struct http_head *h, struct slice line) {
  * nobody reads it in another way. */
 static int take_status_line(struct http_head *h, struct slice line) {
     struct slice version, status;
-    if (!http_cut(&line, ' ', &version))
+    if (!http_take_until(&line, ' ', &version))
         return -400;
-    (void)http_cut(&line, ' ', &status);
+    (void)http_take_until(&line, ' ', &status);
     int rc = take_version(h, version);
     if (rc < 0)
         return rc;
@@ -244,7 +244,7 @@ static int take_status_line(struct http_head *h, struct slice line) {
 
 static struct slice next_line(struct slice *rest) {
     struct slice line;
-    (void)http_cut(rest, '\n', &line);
+    (void)http_take_until(rest, '\n', &line);
     line.n--; /* the CR, which http_scan() has seen before each LF */
     return line;
 }
@@ -271,7 +271,7 @@ static bool has_tab(const struct http_head *h, const char *name) {
         return false;
     size_t begin = (size_t)h->fields[i].name + h->fields[i].name_len;
     struct slice rest = { h->bytes + begin, h->len - begin }, value;
-    (void)http_cut(&rest, '\r', &value);
+    (void)http_take_until(&rest, '\r', &value);
     return memchr(value.s, '\t', value.n) != NULL;
 }
 

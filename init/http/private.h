@@ -10,6 +10,6 @@ int http_hex(char c);       /* 0..15, or -1 */
 
 /* Take *piece, what is before the first `c`, off *rest, and the `c` too. False when there is
  * none: then *piece is all of it, and *rest is empty. rest->s is not NULL. */
-bool http_cut(struct slice *rest, char c, struct slice *piece);
+bool http_take_until(struct slice *rest, char c, struct slice *piece);
 
 #endif

@@ -69,8 +69,22 @@ struct http_exchange {
     struct slice params[4];             /* what {part}s matched, as it came, in order */
     /* private */
     int status;
-    bool begun, chunked, raw, ended, no_body, got_all;
+    bool begun, chunked, raw, ended, no_body;
+    bool close;      /* the connection ends with this answer */
+    bool refused;    /* an error of ours was answered: what the handler says now is not heard */
+    bool wants_body; /* somebody is there to take it */
+    bool paused;     /* but not now */
+    bool got_all;    /* the body is complete, and all of it was delivered */
+    bool told_end;   /* and that it is, too */
+    bool continued;  /* 100 was sent, or came to be of no use */
+    bool short_room; /* http_room() was not what it could be: room() is owed */
     struct http_body body;
+    int64_t left; /* of the announced length of the answer; -1: none was */
+    char *fields; /* further ones of the answer's head */
+    size_t fields_len;
+    char *json; /* the body as far as it is collected */
+    size_t json_len, json_cap;
+    struct http_pipe *to_client, *from_client;
 };
 
 struct http_server {
@@ -80,12 +94,21 @@ struct http_server {
     bool closing;      /* answers say Connection: close */
     uint64_t accepted, refused, requests, bytes_in, bytes_out; /* for metrics */
     uint64_t by_class[6];                                      /* answers by status / 100 */
+    /* private */
+    struct link listeners;
+    struct link dirty; /* connections that have something to do before the loop waits again */
+    struct timer soon; /* armed while there are any */
+    size_t extra;      /* of n: connections above max, which are told so */
+    int64_t date_at;   /* s, unix time */
+    char date[32];     /* of the Date field, as of then */
 };
 
 struct http_listener {
     struct http_server *server;
     const struct http_site *site;
     struct source source; /* .fd is the caller's: a listening socket, non-blocking */
+    struct timer rest;
+    struct link link;
 };
 
 void http_server_init(struct http_server *s, struct loop *l, size_t max);
@@ -109,7 +132,8 @@ void http_resume(struct http_exchange *x);
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
-/* A field for the head, before it is begun. Bad bytes (CR, LF, NUL) drop it; at most 4 KiB in all. */
+/* A field for the head, before it is begun. Bad bytes (CR, LF, NUL) drop it; at most 4 KiB in all.
+ * "Connection: close" also ends the connection after this answer. */
 __attribute__((format(printf, 3, 4))) void http_add_field(struct http_exchange *x, const char *name,
                                                           const char *fmt, ...);
 

@@ -26,8 +26,8 @@ int http_decode(struct slice in, char *out, size_t cap) {
 
 bool http_next_param(struct slice *rest, struct slice *key, struct slice *value) {
     while (rest->n > 0) {
-        (void)http_cut(rest, '&', value);
-        (void)http_cut(value, '=', key);
+        (void)http_take_until(rest, '&', value);
+        (void)http_take_until(value, '=', key);
         if (key->n > 0 || value->n > 0)
             return true; /* and not "&&" */
     }

@@ -415,6 +415,7 @@ void supervisor_init(struct supervisor *sup, struct loop *l, struct children *cs
         s->since = l->now;
         prober_init(&s->prober, l, cs, s->conf->name);
         s->prober.answer = probe_answered;
+        s->prober.nofile = sup->nofile;
     }
 }
 

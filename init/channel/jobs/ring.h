@@ -16,14 +16,15 @@ struct ring_run { /* bytes from `start` up to the next run belong to one stream 
 };
 
 struct ring {
-    char *buf;         /* mmap'd, MADV_DONTFORK; NULL while empty */
-    size_t cap, max;   /* a power of two each; it grows by doubling up to max */
-    uint64_t from, to; /* kept: [from, to) */
+    char *buf;             /* mmap'd, MADV_DONTFORK; NULL while empty */
+    size_t cap, max;       /* a power of two each; it grows by doubling up to max */
+    uint64_t from, to;     /* kept: [from, to) */
     struct ring_run *runs; /* ring of nruns of them, oldest first; bounded by MAX_RING_RUNS */
     size_t runs_cap, runs_at, nruns;
 };
 
-void ring_init(struct ring *r, size_t max, uint64_t start); /* max is rounded up to a power of two */
+void ring_init(struct ring *r, size_t max,
+               uint64_t start); /* max is rounded up to a power of two */
 void ring_free(struct ring *r);
 
 /* Contiguous room to read new bytes into: its size, *at where. Bytes before `hold` may be
