@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "base/limits.h"
 
@@ -47,6 +48,15 @@ static size_t utf8_len(const unsigned char *s, size_t n) {
     bool surrogate = s[0] == 0xed && s[1] > 0x9f;
     bool too_high = s[0] == 0xf4 && s[1] > 0x8f;
     return overlong || surrogate || too_high ? 0 : need;
+}
+
+bool utf8_is_valid(const char *s, size_t n) {
+    for (size_t i = 0, k; i < n; i += k) {
+        k = utf8_len((const unsigned char *)s + i, n - i);
+        if (k == 0)
+            return false;
+    }
+    return true;
 }
 
 static void json_ascii(struct text *t, unsigned char c) {
@@ -150,6 +160,16 @@ const char *format_span(char *buf, size_t cap, span d) {
     else
         (void)snprintf(buf, cap, "%lldd%02lldh", (long long)(ms / 86400000),
                        (long long)(ms / 3600000 % 24));
+    return buf;
+}
+
+char *format_utc(char buf[UTC_TEXT], int64_t unix_ms) {
+    time_t s = (time_t)(unix_ms / 1000);
+    struct tm tm;
+    (void)gmtime_r(&s, &tm);
+    (void)snprintf(buf, UTC_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
+                   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                   (int)(unix_ms % 1000));
     return buf;
 }
 

@@ -20,11 +20,16 @@ __attribute__((format(printf, 2, 3))) void text_add(struct text *t, const char *
 void text_put(struct text *t, const char *bytes, size_t n);
 /* As a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void text_json(struct text *t, const char *s, size_t n);
+/* Is all of it well-formed UTF-8 (RFC 3629)? */
+bool utf8_is_valid(const char *s, size_t n);
 
 /* "500ms", "2s", "1m30s", "2h", "never" (where allowed). A unit is required. */
 int parse_span(const char *s, bool allow_never, span *out, struct err *e);
 /* "500ms", "12.3s", "4m05s": for people. Returns buf. */
 const char *format_span(char *buf, size_t cap, span d);
+/* "2026-11-22T01:46:04.123Z" (RFC 3339) of a Unix time; in buf[UTC_TEXT], returned. */
+enum { UTC_TEXT = 64 };
+char *format_utc(char buf[UTC_TEXT], int64_t unix_ms);
 /* "64k", "1m", "2g" or plain bytes. */
 int parse_size(const char *s, size_t *out, struct err *e);
 int parse_uint(const char *s, unsigned min, unsigned max, unsigned *out, struct err *e);

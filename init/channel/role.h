@@ -13,11 +13,11 @@ struct channel_role {
     const struct channel_conf *const *channels;
     const int *listen; /* of channels[i]; -1: it could not be opened */
     size_t nchannels;
-    void *job_table;     /* MAX_JOBS * JOB_RECORD_BYTES of memory that all channels share */
-    const char *log_dir; /* NULL: no log files */
-    const char *const *env;       /* of jobs, before their own */
-    uint64_t sigmask, sigignore;  /* of jobs, as the box was started */
-    struct rlimit nofile;         /* of jobs: as the box was started */
+    void *job_table;             /* MAX_JOBS * JOB_RECORD_BYTES of memory that all channels share */
+    const char *log_dir;         /* NULL: no log files */
+    const char *const *env;      /* of jobs, before their own */
+    uint64_t sigmask, sigignore; /* of jobs, as the box was started */
+    struct rlimit nofile;        /* of jobs: as the box was started */
 };
 
 /* Runs until PID 1 says quit. The exit status. */

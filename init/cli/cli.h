@@ -1,7 +1,7 @@
 /* cli.h — the program as people call it.
  *
- * As PID 1 every argument is CMD's. Otherwise the first one is a verb of the table in
- * cli.c, from which `pinnace help` is made.
+ * As PID 1 every argument belongs to CMD. Otherwise the first one is a verb of the table in
+ * cli.c, from which help, usage errors and completions are made.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -9,34 +9,48 @@
 #include <stdbool.h>
 
 #include "base/time.h"
+#include "cli/args.h"
 
-/* Exit statuses of the verbs; `run` and PID 1 have CMD's and those of box.h. */
-enum { CLI_OK = 0, CLI_NO = 1, CLI_USAGE = 2 };
+/* Exit statuses of the verbs; `run` and PID 1 have CMD's and those of box.h, `exec` and `attach`
+ * have the command's, and CLI_CHANNEL where it is not that. */
+enum { CLI_OK = 0, CLI_NO = 1, CLI_USAGE = 2, CLI_CHANNEL = 125 };
 
 /* Both return the exit status. */
 int cli_pid1(int argc, char **argv, instant started);
 int cli_main(int argc, char **argv, instant started);
 
-struct verb {
-    const char *name, *args, *help;
-    int (*run)(int argc, char **argv); /* argv[0] is the verb */
-};
+/* The verbs in the order of help; NULL past the end. */
+const struct verb *cli_verb(size_t i);
 
 /* start.c: run a box. `config` may be NULL; cmd is NULL-terminated and may be empty. */
 int start_box(const char *config, const char *const *cmd, instant started);
 
-int verb_doctor(int argc, char **argv);
-int verb_check(int argc, char **argv);
-int verb_config(int argc, char **argv);
-int verb_status(int argc, char **argv);
-int verb_ready(int argc, char **argv);
-int verb_wait(int argc, char **argv);
-int verb_timeline(int argc, char **argv);
+/* One file each, or a few that belong together. */
+int verb_attach(const struct args *a);
+int verb_cat(const struct args *a);
+int verb_check(const struct args *a);
+int verb_completion(const struct args *a);
+int verb_config(const struct args *a);
+int verb_cp(const struct args *a);
+int verb_doctor(const struct args *a);
+int verb_exec(const struct args *a);
+int verb_kill(const struct args *a);
+int verb_logs(const struct args *a);
+int verb_ls(const struct args *a);
+int verb_ps(const struct args *a);
+int verb_ready(const struct args *a);
+int verb_status(const struct args *a);
+int verb_timeline(const struct args *a);
+int verb_top(const struct args *a);
+int verb_unit(const struct args *a); /* start, stop, restart */
+int verb_wait(const struct args *a);
 
 /* wait.c: CLI_OK once the box is ready, CLI_NO when it cannot be or `limit` has passed. */
-int wait_until_ready(span limit, bool quiet);
+int wait_until_ready(const char *host, span limit, bool quiet);
 
-/* "pinnace: message" on stderr; returns CLI_USAGE. */
-__attribute__((format(printf, 1, 2))) int cli_usage(const char *fmt, ...);
+/* "pinnace: VERB: message" and how the verb is used, on stderr; returns CLI_USAGE. */
+__attribute__((format(printf, 2, 3))) int cli_usage(const struct args *a, const char *fmt, ...);
+/* "pinnace: message" on stderr; returns CLI_NO. */
+int cli_fail(const struct err *e);
 
 #endif

@@ -59,11 +59,9 @@ static int load(const char *path, struct conf *c) {
     return CLI_OK;
 }
 
-int verb_check(int argc, char **argv) {
+int verb_check(const struct args *a) {
     struct conf c;
-    if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
-        return cli_usage("usage: check [FILE]");
-    if (load(argc > 1 ? argv[1] : NULL, &c) != CLI_OK)
+    if (load(a->words[0], &c) != CLI_OK)
         return CLI_NO;
     (void)printf("ok: %zu service%s, from", c.nservices, c.nservices == 1 ? "" : "s");
     for (size_t i = 0; i < c.nsources; i++)
@@ -73,20 +71,17 @@ int verb_check(int argc, char **argv) {
     return CLI_OK;
 }
 
-int verb_config(int argc, char **argv) {
+int verb_config(const struct args *a) {
     struct conf c;
-    const char *what = argc > 1 ? argv[1] : "";
-    if (strcmp(what, "--mdoc") == 0 && argc == 2) {
+    if (a->ngiven != 1 || (a->nwords && !args_has(a, "dump")))
+        return cli_usage(a, "one of --dump [FILE], --help, --mdoc is wanted");
+    if (args_has(a, "mdoc"))
         conf_mdoc(print_line, NULL);
-        return CLI_OK;
-    }
-    if (strcmp(what, "--help") == 0 && argc == 2) {
+    else if (args_has(a, "help"))
         conf_help(print_line, NULL);
+    if (!args_has(a, "dump"))
         return CLI_OK;
-    }
-    if (strcmp(what, "--dump") != 0 || argc > 3)
-        return cli_usage("usage: config --dump [FILE] | --help | --mdoc");
-    if (load(argc > 2 ? argv[2] : NULL, &c) != CLI_OK)
+    if (load(a->words[0], &c) != CLI_OK)
         return CLI_NO;
     conf_dump(&c, print_line, NULL);
     conf_free(&c);

@@ -153,58 +153,38 @@ static void print_json(const struct report *r) {
 
 /* --- the verb -------------------------------------------------------------------------------- */
 
-struct wish {
-    const char *config, *name;
-    bool json, explain;
-};
-
-static int parse(int argc, char **argv, struct wish *w) {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0)
-            w->json = true;
-        else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc)
-            w->config = argv[++i];
-        else if (strcmp(argv[i], "--explain") == 0 && i + 1 < argc &&
-                 strcmp(argv[i + 1], "dns") == 0) {
-            w->explain = true;
-            i++;
-            if (i + 1 < argc && argv[i + 1][0] != '-')
-                w->name = argv[++i];
-        } else
-            return cli_usage("doctor: usage: doctor [-c FILE] [--json | --explain dns [NAME]]");
-    }
-    return 0;
-}
-
-static int run(const struct wish *w, const struct conf *conf, struct examination *x) {
+static int run(const struct args *a, const struct conf *conf, struct examination *x) {
     struct err e = { 0 };
     struct report report = { .n = 0 };
     struct engine_subnets subnets = { .n = 0 };
     if (examine(x, conf, &subnets, &e) < 0)
         add_row(&report, "net", LOG_ERROR, e.text);
-    else if (w->explain)
-        return trace_dns(x, w->name ? w->name : "example.com");
+    else if (args_has(a, "explain"))
+        return trace_dns(x, a->nwords ? a->words[0] : "example.com");
     for (size_t i = 0; i < x->findings.n; i++)
         add_row(&report, "net", x->findings.v[i].level, x->findings.v[i].text);
     examine_engine(x, conf, &report);
-    if (w->json)
+    if (args_has(a, "json"))
         print_json(&report);
     else
         print_table(&report);
     return verdict(&report);
 }
 
-int verb_doctor(int argc, char **argv) {
-    struct wish w = { 0 };
+int verb_doctor(const struct args *a) {
     struct conf conf;
     struct err e = { 0 };
-    int rc = parse(argc, argv, &w);
-    if (rc)
-        return rc;
-    if (conf_load(&conf, w.config, environ, &e) < 0)
-        return cli_usage("%s", e.text);
+    const char *explain = args_value(a, "explain");
+    if (explain && strcmp(explain, "dns") != 0)
+        return cli_usage(a, "'%s' is not dns", explain);
+    if (a->nwords && !explain)
+        return cli_usage(a, "NAME is for --explain dns");
+    if (conf_load(&conf, args_value(a, "config"), environ, &e) < 0) {
+        (void)cli_fail(&e);
+        return DOCTOR_PROBLEM;
+    }
     AUTO_FREE struct examination *x = calloc(1, sizeof *x);
-    rc = x ? run(&w, &conf, x) : cli_usage("out of memory");
+    int rc = x ? run(a, &conf, x) : DOCTOR_PROBLEM;
     conf_free(&conf);
     return rc;
 }

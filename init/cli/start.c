@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -24,6 +25,20 @@ static void become_init(const struct conf *c) {
         (void)prctl(PR_SET_PDEATHSIG, c->pinnace.parent_death_signal);
 }
 
+/* PID 1 holds the pipes of jobs, so it needs many. What it starts gets what it was given itself:
+ * programs that use select(2), or close all there might be, rely on a small one. */
+static struct rlimit raise_descriptors(void) {
+    struct rlimit given = { 0 };
+    if (getrlimit(RLIMIT_NOFILE, &given) < 0)
+        return given;
+    struct rlimit ours = given;
+    rlim_t most = given.rlim_max < MAX_OWN_FDS ? given.rlim_max : MAX_OWN_FDS;
+    if (ours.rlim_cur < most)
+        ours.rlim_cur = most;
+    (void)setrlimit(RLIMIT_NOFILE, &ours);
+    return given;
+}
+
 int start_box(const char *config, const char *const *cmd, instant started) {
     uint64_t mask = signals_block(SIGNALS_ALL);
     struct err e = { 0 };
@@ -41,6 +56,7 @@ int start_box(const char *config, const char *const *cmd, instant started) {
         .env = (const char *const *)environ,
         .sigmask = mask,
         .sigignore = signals_ignored(),
+        .nofile = raise_descriptors(),
         .is_pid1 = getpid() == 1,
         .started = started,
     };

@@ -5,18 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/own.h"
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/json.h"
 #include "conf/rundir.h"
-
-enum { ANSWER_S = 10 };
-
-static int fail(const struct err *e) {
-    (void)fprintf(stderr, "pinnace: %s\n", e->text);
-    return CLI_NO;
-}
 
 static void print_unit(yyjson_val *u) {
     char age[24], exit[16] = "-", pid[24] = "-";
@@ -53,23 +47,21 @@ static void print_table(yyjson_val *root) {
     yyjson_arr_foreach(units, i, n, u) print_unit(u);
 }
 
-int verb_status(int argc, char **argv) {
-    bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
-    if (argc > 1 && !json)
-        return cli_usage("usage: status [--json]");
-    struct answer a;
+int verb_status(const struct args *a) {
+    AUTO_FREE char *body = NULL;
     struct err e = { 0 };
-    if (client_get("/v1/status", instant_add(instant_now(), span_s(ANSWER_S)), &a, &e) < 0)
-        return fail(&e);
-    yyjson_doc *doc = json ? NULL : yyjson_read(a.body, a.len, 0);
-    if (json)
-        (void)fputs(a.body, stdout);
-    else if (doc)
-        print_table(yyjson_doc_get_root(doc));
-    int rc = json || doc ? CLI_OK : cli_usage("pinnace's answer is not JSON");
+    if (client_text(a->host, "/v1/status", client_soon(), &body, &e) < 0)
+        return cli_fail(&e);
+    if (args_has(a, "json"))
+        return fputs(body, stdout) < 0;
+    yyjson_doc *doc = yyjson_read(body, strlen(body), 0);
+    if (!doc) {
+        (void)err_set(&e, EPROTO, "pinnace's answer is not JSON");
+        return cli_fail(&e);
+    }
+    print_table(yyjson_doc_get_root(doc));
     yyjson_doc_free(doc);
-    answer_free(&a);
-    return rc;
+    return CLI_OK;
 }
 
 /* Whoever may not ask the socket can still see the file. */
@@ -77,7 +69,7 @@ static int ready_by_file(const struct err *why) {
     char dir[RUNDIR_MAX], path[RUNDIR_MAX + 16];
     const char *run_dir = getenv("PINNACE_RUN_DIR");
     if (rundir_find(run_dir ? run_dir : "auto", 0, dir, NULL) < 0)
-        return fail(why);
+        return cli_fail(why);
     (void)snprintf(path, sizeof path, "%s/ready", dir);
     if (access(path, F_OK) == 0)
         return CLI_OK;
@@ -85,28 +77,27 @@ static int ready_by_file(const struct err *why) {
     return CLI_NO;
 }
 
-static int ready_now(void) {
-    struct answer a;
+static int ready_now(const char *host) {
+    AUTO_FREE char *body = NULL;
     struct err e = { 0 };
-    int rc = client_get("/readyz", instant_add(instant_now(), span_s(ANSWER_S)), &a, &e);
-    if (rc == -EACCES)
+    int rc = client_text(host, "/readyz", client_soon(), &body, &e);
+    if (rc == -EACCES && !host && !getenv("PINNACE_HOST"))
         return ready_by_file(&e);
     if (rc < 0)
-        return fail(&e);
-    bool ready = a.status == 200;
-    (void)fputs(a.body, ready ? stdout : stderr);
-    answer_free(&a);
-    return ready ? CLI_OK : CLI_NO;
+        return cli_fail(&e);
+    (void)fputs(body, rc == 200 ? stdout : stderr);
+    return rc == 200 ? CLI_OK : CLI_NO;
 }
 
-int verb_ready(int argc, char **argv) {
-    if (argc == 1)
-        return ready_now();
+int verb_ready(const struct args *a) {
     span limit = SPAN_NEVER;
     struct err e = { 0 };
-    if (strcmp(argv[1], "--wait") != 0 || argc > 3)
-        return cli_usage("usage: ready [--wait [TIME]]");
-    if (argc == 3 && parse_span(argv[2], true, &limit, &e) < 0)
-        return cli_usage("ready: %s", e.text);
-    return wait_until_ready(limit, true);
+    const char *time = args_value(a, "wait");
+    if (!time)
+        return a->nwords ? cli_usage(a, "TIME is for --wait") : ready_now(a->host);
+    if (a->nwords && !*time)
+        time = a->words[0];
+    if (*time && parse_span(time, true, &limit, &e) < 0)
+        return cli_usage(a, "%s", e.text);
+    return wait_until_ready(a->host, limit, true);
 }

@@ -3,13 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/own.h"
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/json.h"
 #include "svc/timeline.h"
 
-enum { MAX_BARS = MAX_MARKS, COLUMNS = 48, ANSWER_S = 10 };
+enum { MAX_BARS = MAX_MARKS, COLUMNS = 48 };
 
 /* One stretch: a unit from its start to the mark that ended it. */
 struct bar {
@@ -123,27 +124,20 @@ static void print_svg(const struct bars *b) {
     (void)printf("</svg>\n");
 }
 
-int verb_timeline(int argc, char **argv) {
+int verb_timeline(const struct args *a) {
+    AUTO_FREE char *body = NULL;
     struct bars bars = { .n = 0 };
-    const char *form = argc > 1 ? argv[1] : "";
-    bool json = strcmp(form, "--json") == 0, svg = strcmp(form, "--svg") == 0;
-    if (argc > 2 || (argc == 2 && !json && !svg))
-        return cli_usage("usage: timeline [--json | --svg]");
-    struct answer a;
     struct err e = { 0 };
-    if (client_get("/v1/timeline", instant_add(instant_now(), span_s(ANSWER_S)), &a, &e) < 0) {
-        (void)fprintf(stderr, "pinnace: %s\n", e.text);
-        return CLI_NO;
-    }
-    yyjson_doc *doc = yyjson_read(a.body, a.len, 0);
+    if (client_text(a->host, "/v1/timeline", client_soon(), &body, &e) < 0)
+        return cli_fail(&e);
+    if (args_has(a, "json"))
+        return fputs(body, stdout) < 0;
+    yyjson_doc *doc = yyjson_read(body, strlen(body), 0);
     collect(yyjson_doc_get_root(doc), &bars);
-    if (json)
-        (void)fputs(a.body, stdout);
-    else if (svg)
+    if (args_has(a, "svg"))
         print_svg(&bars);
     else
         print_text(&bars);
     yyjson_doc_free(doc);
-    answer_free(&a);
     return CLI_OK;
 }

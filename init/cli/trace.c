@@ -136,8 +136,10 @@ static void trace_upstreams(const struct examination *x, const char *name) {
 int trace_dns(const struct examination *x, const char *name) {
     struct err e = { 0 };
     char counts[200];
-    if (dns_name_check(name, &e) < 0)
-        return cli_usage("doctor: %s", e.text);
+    if (dns_name_check(name, &e) < 0) {
+        (void)cli_fail(&e);
+        return CLI_USAGE;
+    }
     (void)printf("%s\n", name);
     struct ip first = trace_resolver(x);
     trace_rule(x);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/own.h"
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/client.h"
@@ -16,6 +17,7 @@ enum {
 };
 
 struct progress {
+    const char *host;
     instant deadline;
     bool quiet, terminal;
     int lines;       /* drawn last time */
@@ -82,29 +84,28 @@ static int look(struct progress *p, const char *body, size_t len) {
 
 static int turn(struct progress *p, struct err *e) {
     char path[64];
-    struct answer a;
+    AUTO_FREE char *body = NULL;
     (void)snprintf(path, sizeof path, "/v1/status?after=%lld", (long long)p->seq);
     bool first = p->seq == 0;
     instant redraw = instant_add(instant_now(), span_ms(REDRAW_MS));
     bool short_look = p->terminal && !p->quiet;
     instant until = short_look ? instant_min(redraw, p->deadline) : p->deadline;
-    int rc = client_get(first ? "/v1/status" : path, until, &a, e);
+    int rc = client_text(p->host, first ? "/v1/status" : path, until, &body, e);
     if (rc == -ETIMEDOUT && short_look) { /* nothing new: draw the times that have passed */
         p->seq = 0;
         return 0;
     }
     if (rc < 0)
         return rc;
-    rc = look(p, a.body, a.len);
-    answer_free(&a);
+    rc = look(p, body, strlen(body));
     return rc < 0 ? -ECANCELED : rc;
 }
 
-int wait_until_ready(span limit, bool quiet) {
+int wait_until_ready(const char *host, span limit, bool quiet) {
     instant begun = instant_now();
-    struct progress p = { .deadline = instant_add(begun, limit),
-                          .quiet = quiet,
-                          .terminal = isatty(1) };
+    struct progress p = {
+        .host = host, .deadline = instant_add(begun, limit), .quiet = quiet, .terminal = isatty(1)
+    };
     for (;;) {
         struct err e = { 0 };
         int rc = turn(&p, &e);
@@ -124,17 +125,10 @@ int wait_until_ready(span limit, bool quiet) {
     }
 }
 
-int verb_wait(int argc, char **argv) {
+int verb_wait(const struct args *a) {
     span limit = SPAN_NEVER;
-    bool quiet = false;
-    for (int i = 1; i < argc; i++) {
-        struct err e = { 0 };
-        if (strcmp(argv[i], "--quiet") == 0 || strcmp(argv[i], "-q") == 0)
-            quiet = true;
-        else if (strcmp(argv[i], "--timeout") != 0 || ++i == argc)
-            return cli_usage("usage: wait [--timeout TIME] [--quiet]");
-        else if (parse_span(argv[i], true, &limit, &e) < 0)
-            return cli_usage("wait: %s", e.text);
-    }
-    return wait_until_ready(limit, quiet);
+    struct err e = { 0 };
+    if (args_span(a, "timeout", &limit, &e) < 0)
+        return cli_usage(a, "%s", e.text);
+    return wait_until_ready(a->host, limit, args_has(a, "quiet"));
 }

@@ -9,13 +9,14 @@
 
 #include "base/own.h"
 #include "base/str.h"
+#include "conf/channel.h"
 #include "conf/options.h"
 
 /* What an option is set on: a section's table and the struct it fills. */
 struct target {
     const struct section *section;
     void *base;
-    const char *name; /* for messages: "main", "service postgres" */
+    const char *kind, *name; /* for messages: "" "main", "" "postgres", "channel " "local" */
 };
 
 /* --- sections and options -------------------------------------------------------------- */
@@ -29,62 +30,100 @@ static int set_defaults(const struct section *s, void *base, struct err *e) {
     return 0;
 }
 
-struct svc_conf *svc_conf_new(const char *name, struct err *e) {
-    struct svc_conf *svc = calloc(1, sizeof *svc);
-    if (!svc) {
+/* Zeroed and given its defaults; NULL without memory. */
+static void *section_new(const struct section *s, size_t size, struct err *e) {
+    void *base = calloc(1, size);
+    if (!base)
         (void)err_set(e, ENOMEM, "out of memory");
-        return NULL;
+    if (base && set_defaults(s, base, e) < 0) {
+        section_release(s, base);
+        mem_release(&base);
     }
-    (void)snprintf(svc->name, sizeof svc->name, "%s", name);
-    if (set_defaults(&sections[SECTION_SERVICE], svc, e) < 0) {
-        section_release(&sections[SECTION_SERVICE], svc);
-        mem_release(&svc);
-    }
+    return base;
+}
+
+static void section_free(const struct section *s, void *base) {
+    section_release(s, base);
+    free(base);
+}
+
+struct svc_conf *svc_conf_new(const char *name, struct err *e) {
+    struct svc_conf *svc = section_new(&sections[SECTION_SERVICE], sizeof *svc, e);
+    if (svc)
+        (void)snprintf(svc->name, sizeof svc->name, "%s", name);
     return svc;
 }
 
-void svc_conf_free(struct svc_conf *svc) {
-    section_release(&sections[SECTION_SERVICE], svc);
-    free(svc);
+void svc_conf_free(struct svc_conf *svc) { section_free(&sections[SECTION_SERVICE], svc); }
+
+/* --- sections with names ------------------------------------------------------------------ */
+
+static bool is_channel(const struct section *s) { return s == &sections[SECTION_CHANNEL]; }
+
+static size_t named_count(const struct conf *c, const struct section *s) {
+    return is_channel(s) ? c->nchannels : c->nservices;
 }
 
-static struct svc_conf *service_find(struct conf *c, const char *name) {
-    for (size_t i = 0; i < c->nservices; i++)
-        if (strcmp(c->services[i]->name, name) == 0)
-            return c->services[i];
-    return NULL;
+/* The nth of its kind. */
+static struct target named_target(struct conf *c, const struct section *s, size_t n) {
+    if (is_channel(s))
+        return (struct target){ s, c->channels[n], "channel ", c->channels[n]->name };
+    return (struct target){ s, c->services[n], "", c->services[n]->name };
 }
 
 /* Names become file names, cgroup names and variable names. */
-static int check_service_name(const char *name, struct err *e) {
+static int check_name(const struct section *s, const char *name, struct err *e) {
     static const char *const taken[] = { "engine", "main", "pinnace" };
     size_t n = strlen(name);
     if (n == 0 || n >= MAX_NAME)
-        return err_set(e, EINVAL, "a service name has 1 to %d bytes", MAX_NAME - 1);
+        return err_set(e, EINVAL, "a %s name has 1 to %d bytes", s->name, MAX_NAME - 1);
     for (const char *p = name; *p; p++)
         if (!isalnum((unsigned char)*p) && (p == name || !strchr("-_.", *p)))
-            return err_set(e, EINVAL,
-                           "service name '%s' may hold letters, digits and, not first, - _ .",
-                           name);
-    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
+            return err_set(e, EINVAL, "%s name '%s' may hold letters, digits and, not first, - _ .",
+                           s->name, name);
+    for (size_t i = 0; !is_channel(s) && i < sizeof taken / sizeof taken[0]; i++)
         if (strcmp(name, taken[i]) == 0)
             return err_set(e, EINVAL, "service name '%s' is taken: use the section [%s]", name,
                            name);
     return 0;
 }
 
-static struct svc_conf *service_add(struct conf *c, const char *name, struct err *e) {
-    if (check_service_name(name, e) < 0)
-        return NULL;
-    if (c->nservices == MAX_SERVICES) {
-        (void)err_set(e, E2BIG, "[service %s] is one too many, %d are allowed", name, MAX_SERVICES);
-        return NULL;
-    }
-    struct svc_conf *svc = svc_conf_new(name, e);
-    if (svc)
+static int named_add(struct conf *c, const struct section *s, const char *name, struct err *e) {
+    int most = is_channel(s) ? MAX_CHANNELS : MAX_SERVICES;
+    if (check_name(s, name, e) < 0)
+        return -e->code;
+    if (named_count(c, s) == (size_t)most)
+        return err_set(e, E2BIG, "[%s %s] is one too many, %d are allowed", s->name, name, most);
+    if (!is_channel(s)) {
+        struct svc_conf *svc = svc_conf_new(name, e);
+        if (!svc)
+            return -e->code;
         c->services[c->nservices++] = svc;
-    return svc;
+        return 0;
+    }
+    struct channel_conf *channel = section_new(s, sizeof *channel, e);
+    if (!channel)
+        return -e->code;
+    (void)snprintf(channel->name, sizeof channel->name, "%s", name);
+    c->channels[c->nchannels++] = channel;
+    return 0;
 }
+
+/* Find it, or make it. */
+static int named_open(struct conf *c, const struct section *s, const char *name, struct target *t,
+                      struct err *e) {
+    for (size_t i = 0; i < named_count(c, s); i++) {
+        *t = named_target(c, s, i);
+        if (strcmp(t->name, name) == 0)
+            return 0;
+    }
+    int rc = named_add(c, s, name, e);
+    if (rc == 0)
+        *t = named_target(c, s, named_count(c, s) - 1);
+    return rc;
+}
+
+/* --- those that stand once ------------------------------------------------------------------ */
 
 static void *fixed_base(struct conf *c, enum section_id id) {
     switch (id) {
@@ -106,7 +145,9 @@ static int unknown_section(const char *name, struct err *e) {
     char buf[160];
     struct text list = TEXT(buf);
     for (size_t i = 0; i < NSECTIONS; i++) {
-        names[i] = i == SECTION_SERVICE ? "service NAME" : sections[i].name;
+        names[i] = sections[i].name;
+        if (i >= SECTION_FIRST_NAMED)
+            names[i] = is_channel(&sections[i]) ? "channel NAME" : "service NAME";
         text_add(&list, "%s[%s]", i ? ", " : "", names[i]);
     }
     const char *near = nearest(name, names, NSECTIONS);
@@ -114,24 +155,25 @@ static int unknown_section(const char *name, struct err *e) {
                    near ? " (did you mean [" : "", near ? near : "", near ? "]?)" : "");
 }
 
-/* "main", "service postgres": find it, or make the service. */
+static struct target fixed_target(struct conf *c, int id) {
+    return (struct target){ &sections[id], fixed_base(c, (enum section_id)id), "",
+                            sections[id].name };
+}
+
+/* "main", "service postgres": find it, or make it. */
 static int open_section(struct conf *c, const char *name, struct target *t, struct err *e) {
-    for (int i = 0; i < SECTION_SERVICE; i++)
-        if (strcmp(name, sections[i].name) == 0) {
-            *t = (struct target){ &sections[i], fixed_base(c, (enum section_id)i),
-                                  sections[i].name };
+    for (int i = 0; i < NSECTIONS; i++) {
+        size_t n = strlen(sections[i].name);
+        if (strncmp(name, sections[i].name, n) != 0)
+            continue;
+        if (i >= SECTION_FIRST_NAMED && name[n] == ' ')
+            return named_open(c, &sections[i], name + n + 1, t, e);
+        if (i < SECTION_FIRST_NAMED && name[n] == '\0') {
+            *t = fixed_target(c, i);
             return 0;
         }
-    if (!has_prefix(name, "service "))
-        return unknown_section(name, e);
-    const char *service = name + strlen("service ");
-    struct svc_conf *svc = service_find(c, service);
-    if (!svc)
-        svc = service_add(c, service, e);
-    if (!svc)
-        return -e->code;
-    *t = (struct target){ &sections[SECTION_SERVICE], svc, svc->name };
-    return 0;
+    }
+    return unknown_section(name, e);
 }
 
 static int unknown_key(const struct target *t, const char *key, struct err *e) {
@@ -139,7 +181,7 @@ static int unknown_key(const struct target *t, const char *key, struct err *e) {
     for (size_t i = 0; i < t->section->n; i++)
         keys[i] = t->section->options[i].key;
     const char *near = nearest(key, keys, t->section->n);
-    return err_set(e, EINVAL, "%s.%s: no such key%s%s%s", t->name, key,
+    return err_set(e, EINVAL, "%s%s.%s: no such key%s%s%s", t->kind, t->name, key,
                    near ? " (did you mean " : "", near ? near : "",
                    near ? "?)" : "; `pinnace config --help` lists them");
 }
@@ -151,11 +193,11 @@ static int set_key(const struct target *t, unsigned source, const char *key, con
         return unknown_key(t, key, e);
     struct conf_given *given = (struct conf_given *)t->base + i;
     if (given->text && given->source == source)
-        return err_set(e, EEXIST, "%s.%s: given twice", t->name, key);
+        return err_set(e, EEXIST, "%s%s.%s: given twice", t->kind, t->name, key);
     if (option_set(&t->section->options[i], t->base, value, e) < 0) {
         bool comment = strstr(value, " ;") || strstr(value, " #");
         struct err why = *e;
-        return err_set(e, why.code, "%s.%s: %s%s", t->name, key, why.text,
+        return err_set(e, why.code, "%s%s.%s: %s%s", t->kind, t->name, key, why.text,
                        comment ? " (comments stand on lines of their own)" : "");
     }
     char *copy = strdup(value);
@@ -263,49 +305,43 @@ static int option_by_suffix(const struct section *s, const char *var, size_t *st
     return found;
 }
 
-/* SERVICE_<NAME>_<KEY>: a known service by its variable name, or a new one. */
-static int service_from_env(struct conf *c, const char *var, struct target *t, int *option,
-                            struct err *e) {
+/* <NAME>_<KEY>, behind SERVICE_ or CHANNEL_: a known one by its variable name, or a new one. */
+static int named_from_env(struct conf *c, const struct section *s, const char *var,
+                          struct target *t, int *option, struct err *e) {
     size_t stem;
-    *option = option_by_suffix(&sections[SECTION_SERVICE], var, &stem);
+    *option = option_by_suffix(s, var, &stem);
     if (*option < 0 || stem == 0 || stem >= MAX_NAME)
         return -ENOENT;
     char name[MAX_NAME], known[MAX_NAME];
     (void)snprintf(name, sizeof name, "%.*s", (int)stem, var);
-    for (size_t i = 0; i < c->nservices; i++) {
-        env_name(known, sizeof known, c->services[i]->name);
-        if (strcmp(known, name) == 0) {
-            *t =
-                (struct target){ &sections[SECTION_SERVICE], c->services[i], c->services[i]->name };
+    for (size_t i = 0; i < named_count(c, s); i++) {
+        *t = named_target(c, s, i);
+        env_name(known, sizeof known, t->name);
+        if (strcmp(known, name) == 0)
             return 0;
-        }
     }
     for (char *p = name; *p; p++)
         *p = *p == '_' ? '-' : (char)tolower((unsigned char)*p);
-    struct svc_conf *svc = service_add(c, name, e);
-    if (!svc)
-        return -e->code;
-    *t = (struct target){ &sections[SECTION_SERVICE], svc, svc->name };
-    return 0;
+    return named_open(c, s, name, t, e);
 }
 
 /* Which option a variable (without PINNACE_) means. [pinnace] may leave its name out. */
 static int target_from_env(struct conf *c, const char *var, struct target *t, int *option,
                            struct err *e) {
-    if (has_prefix(var, "SERVICE_"))
-        return service_from_env(c, var + strlen("SERVICE_"), t, option, e);
-    for (int i = 0; i < SECTION_SERVICE; i++) {
+    for (int i = 0; i < NSECTIONS; i++) {
         char section[24], prefix[32];
         env_name(section, sizeof section, sections[i].name);
         (void)snprintf(prefix, sizeof prefix, "%s_", section);
+        if (i >= SECTION_FIRST_NAMED && has_prefix(var, prefix))
+            return named_from_env(c, &sections[i], var + strlen(prefix), t, option, e);
         const char *rest = has_prefix(var, prefix) ? var + strlen(prefix)
                            : i == SECTION_PINNACE  ? var
                                                    : NULL;
         size_t stem;
-        *option = rest ? option_by_suffix(&sections[i], rest, &stem) : -1;
+        bool once = rest && i < SECTION_FIRST_NAMED;
+        *option = once ? option_by_suffix(&sections[i], rest, &stem) : -1;
         if (*option >= 0 && stem == 0) {
-            *t = (struct target){ &sections[i], fixed_base(c, (enum section_id)i),
-                                  sections[i].name };
+            *t = fixed_target(c, i);
             return 0;
         }
     }
@@ -356,41 +392,54 @@ int conf_begin(struct conf *c, struct err *e) {
     *c = (struct conf){ 0 };
     *e = (struct err){ 0 };
     int rc = 0;
-    for (int i = 0; i < SECTION_SERVICE && rc == 0; i++)
+    for (int i = 0; i < SECTION_FIRST_NAMED && rc == 0; i++)
         rc = set_defaults(&sections[i], fixed_base(c, (enum section_id)i), e);
-    return rc;
+    return rc < 0 ? rc : named_add(c, &sections[SECTION_CHANNEL], "local", e);
 }
 
-static const char *origin_of(const struct conf *c, const struct svc_conf *svc) {
-    for (size_t i = 0; i < sections[SECTION_SERVICE].n; i++)
-        if (svc->given[i].text)
-            return c->sources[svc->given[i].source];
+static const char *origin_of(const struct conf *c, const struct section *s, const void *base) {
+    const struct conf_given *given = base;
+    for (size_t i = 0; i < s->n; i++)
+        if (given[i].text)
+            return c->sources[given[i].source];
     return "config";
 }
 
-int conf_finish(struct conf *c, struct err *e) {
-    for (size_t i = 0; i < c->nservices; i++) {
-        struct svc_conf *svc = c->services[i];
-        if (!svc->command || !svc->command[0])
-            return err_set(e, EINVAL, "%s: [service %s] needs a command", origin_of(c, svc),
-                           svc->name);
-        if (svc->oneshot && svc->ready)
-            return err_set(
-                e, EINVAL,
-                "%s: %s.ready: a oneshot is ready when it has exited 0; drop one of them",
-                origin_of(c, svc), svc->name);
-    }
+static int finish_service(const struct conf *c, const struct svc_conf *svc, struct err *e) {
+    const char *origin = origin_of(c, &sections[SECTION_SERVICE], svc);
+    if (!svc->command || !svc->command[0])
+        return err_set(e, EINVAL, "%s: [service %s] needs a command", origin, svc->name);
+    if (svc->oneshot && svc->ready)
+        return err_set(e, EINVAL,
+                       "%s: %s.ready: a oneshot is ready when it has exited 0; drop one of them",
+                       origin, svc->name);
     return 0;
 }
 
+int conf_finish(struct conf *c, struct err *e) {
+    int rc = 0;
+    for (size_t i = 0; i < c->nservices && rc == 0; i++)
+        rc = finish_service(c, c->services[i], e);
+    for (size_t i = 0; i < c->nchannels && rc == 0; i++) {
+        rc = channel_finish(c, i, e);
+        if (rc < 0)
+            return err_wrap(e, "%s: [channel %s]",
+                            origin_of(c, &sections[SECTION_CHANNEL], c->channels[i]),
+                            c->channels[i]->name);
+    }
+    return rc;
+}
+
 void conf_free(struct conf *c) {
-    for (int i = 0; i < SECTION_SERVICE; i++)
+    for (int i = 0; i < SECTION_FIRST_NAMED; i++)
         section_release(&sections[i], fixed_base(c, (enum section_id)i));
     for (size_t i = 0; i < c->nservices; i++)
         svc_conf_free(c->services[i]);
+    for (size_t i = 0; i < c->nchannels; i++)
+        section_free(&sections[SECTION_CHANNEL], c->channels[i]);
     for (size_t i = 0; i < c->nsources; i++)
         mem_release(&c->sources[i]);
-    c->nservices = c->nsources = 0;
+    c->nservices = c->nchannels = c->nsources = 0;
 }
 
 /* --- printing ---------------------------------------------------------------------------- */
@@ -403,7 +452,10 @@ static void dump_section(const struct section *s, const void *base, const char *
     emit(arg, line);
     for (size_t i = 0; i < s->n; i++) {
         const char *value = given[i].text ? given[i].text : s->options[i].preset;
-        if (value && strchr(value, '\n')) /* as the environment may have it, but no file */
+        if (option_is_secret(&s->options[i]) && given[i].text && given[i].text[0])
+            (void)snprintf(line, sizeof line, "; %s is set, and a secret: it is not shown",
+                           s->options[i].key);
+        else if (value && strchr(value, '\n')) /* as the environment may have it, but no file */
             (void)snprintf(line, sizeof line, "; %s: a text of several lines", s->options[i].key);
         else
             (void)snprintf(line, sizeof line, "%s = %s", s->options[i].key, value ? value : "");
@@ -413,9 +465,11 @@ static void dump_section(const struct section *s, const void *base, const char *
 }
 
 void conf_dump(const struct conf *c, void (*emit)(void *arg, const char *line), void *arg) {
-    for (int i = 0; i < SECTION_SERVICE; i++)
+    for (int i = 0; i < SECTION_FIRST_NAMED; i++)
         dump_section(&sections[i], fixed_base((struct conf *)c, (enum section_id)i), NULL, emit,
                      arg);
+    for (size_t i = 0; i < c->nchannels; i++)
+        dump_section(&sections[SECTION_CHANNEL], c->channels[i], c->channels[i]->name, emit, arg);
     for (size_t i = 0; i < c->nservices; i++)
         dump_section(&sections[SECTION_SERVICE], c->services[i], c->services[i]->name, emit, arg);
 }
@@ -424,7 +478,7 @@ void conf_help(void (*emit)(void *arg, const char *line), void *arg) {
     char line[1024];
     for (size_t i = 0; i < NSECTIONS; i++) {
         (void)snprintf(line, sizeof line, "[%s%s]  %s", sections[i].name,
-                       i == SECTION_SERVICE ? " NAME" : "", sections[i].help);
+                       i >= SECTION_FIRST_NAMED ? " NAME" : "", sections[i].help);
         emit(arg, line);
         for (size_t k = 0; k < sections[i].n; k++) {
             const struct option *o = &sections[i].options[k];
@@ -465,7 +519,7 @@ void conf_mdoc(void (*emit)(void *arg, const char *line), void *arg) {
     char line[256];
     for (size_t i = 0; i < NSECTIONS; i++) {
         (void)snprintf(line, sizeof line, ".Ss [%s%s]", sections[i].name,
-                       i == SECTION_SERVICE ? " NAME" : "");
+                       i >= SECTION_FIRST_NAMED ? " NAME" : "");
         emit(arg, line);
         emit_sentences(sections[i].help, emit, arg);
         emit(arg, ".Bl -tag -width Ds");

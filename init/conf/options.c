@@ -22,9 +22,16 @@ static int opt_text(const struct option *o, const char *text, void *field, struc
     return 0;
 }
 
+static int opt_secret(const struct option *o, const char *text, void *field, struct err *e) {
+    return opt_text(o, text, field, e); /* a name of its own, by which it is known */
+}
+
+bool option_is_secret(const struct option *o) { return o->parse == opt_secret; }
+
 static int opt_dir(const struct option *o, const char *text, void *field, struct err *e) {
-    if (text[0] && text[0] != '/' && strcmp(text, "auto") != 0 &&
-        !(strcmp(text, "none") == 0 && strstr(o->allowed, "none")))
+    bool word =
+        (strcmp(text, "auto") == 0 || strcmp(text, "none") == 0) && strstr(o->allowed, text);
+    if (text[0] && text[0] != '/' && !word)
         return err_set(e, EINVAL, "'%.80s' is not an absolute path", text);
     return opt_text(o, text, field, e);
 }
@@ -336,6 +343,85 @@ static int opt_prefixes(const struct option *o, const char *text, void *field, s
     return rc;
 }
 
+static int opt_mode(const struct option *o, const char *text, void *field, struct err *e) {
+    (void)o;
+    size_t digits = strspn(text, "01234567");
+    if (digits == 0 || digits > 4 || text[digits] || strtoul(text, NULL, 8) > 0777)
+        return err_set(e, EINVAL, "'%.40s' is not a mode such as 0600, octal, at most 0777", text);
+    *(unsigned *)field = (unsigned)strtoul(text, NULL, 8);
+    return 0;
+}
+
+static int parse_port(const char *text, unsigned most, unsigned *out, struct err *e) {
+    return parse_uint(text, 1, most, out, e) < 0 ? err_wrap(e, "port") : 0;
+}
+
+/* "ADDRESS:PORT", "[ADDRESS]:PORT", "*:PORT", "localhost:PORT"; no name is looked up. */
+static int parse_tcp(struct listen_spec *l, const char *text, struct err *e) {
+    char address[IP_TEXT];
+    bool bracket = text[0] == '[';
+    const char *end = bracket ? strchr(text, ']') : strchr(text, ':');
+    const char *from = text + bracket;
+    size_t n = end ? (size_t)(end - from) : 0;
+    if (!end || n == 0 || n >= sizeof address || end[bracket] != ':')
+        return err_set(e, EINVAL, "'tcp:%.60s' is not tcp:ADDRESS:PORT or tcp:[ADDRESS]:PORT",
+                       text);
+    memcpy(address, from, n);
+    address[n] = '\0';
+    const char *numeric = strcmp(address, "localhost") == 0 && !bracket ? "127.0.0.1"
+                          : strcmp(address, "*") == 0 && !bracket       ? "::"
+                                                                        : address;
+    bool v6 = bracket || numeric[0] == ':';
+    if (!ip_parse(numeric, &l->ip) || l->ip.family != (v6 ? AF_INET6 : AF_INET))
+        return err_set(e, EINVAL,
+                       "'%.60s' is not an address such as 127.0.0.1, [::1], localhost or *; names "
+                       "are not looked up",
+                       address);
+    return parse_port(end + bracket + 1, 65535, &l->port, e);
+}
+
+/* What stands behind the colon, as its kind has it. */
+static int parse_listen(struct listen_spec *l, const char *rest, struct err *e) {
+    enum { VSOCK_MOST = 4294967294U }; /* the one above means any (vsock(7)) */
+    if (l->kind == LISTEN_TCP)
+        return parse_tcp(l, rest, e);
+    if (l->kind == LISTEN_VSOCK)
+        return parse_port(rest, VSOCK_MOST, &l->port, e);
+    if (l->kind == LISTEN_UNIX && rest[0] != '/')
+        return err_set(e, EINVAL, "'unix:%.80s' is not an absolute path", rest);
+    if (rest[0] == '\0' || (l->kind == LISTEN_FD && strchr(rest, ':')))
+        return err_set(e, EINVAL, "'fd:%.80s' is not a name in LISTEN_FDNAMES, or a number", rest);
+    (void)snprintf(l->text, sizeof l->text, "%s", rest);
+    return 0;
+}
+
+static int opt_listen(const struct option *o, const char *text, void *field, struct err *e) {
+    static const struct {
+        const char *prefix;
+        enum listen_kind kind;
+    } kinds[] = { { "unix:", LISTEN_UNIX },
+                  { "tcp:", LISTEN_TCP },
+                  { "vsock:", LISTEN_VSOCK },
+                  { "fd:", LISTEN_FD } };
+    struct listen_spec l = { .kind = strcmp(text, "none") == 0 ? LISTEN_NONE : LISTEN_AUTO };
+    const char *rest = l.kind == LISTEN_NONE || strcmp(text, "auto") == 0 ? "" : NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (has_prefix(text, kinds[i].prefix)) {
+            l.kind = kinds[i].kind;
+            rest = text + strlen(kinds[i].prefix);
+        }
+    if (!rest)
+        return err_set(e, EINVAL, "'%.80s' is not one of %s", text, o->allowed);
+    if (strlen(l.kind == LISTEN_UNIX ? rest : text) >= sizeof l.text)
+        return err_set(e, ENAMETOOLONG, "'%.40s...' has more than %zu bytes", text,
+                       sizeof l.text - 1);
+    (void)snprintf(l.text, sizeof l.text, "%s", text);
+    int rc = l.kind >= LISTEN_UNIX ? parse_listen(&l, rest, e) : 0;
+    if (rc == 0)
+        *(struct listen_spec *)field = l;
+    return rc;
+}
+
 /* --- the tables ---------------------------------------------------------------------- */
 
 /* offsetof, refusing to compile when the field is not of the type the parser writes. */
@@ -343,6 +429,7 @@ static int opt_prefixes(const struct option *o, const char *text, void *field, s
     (offsetof(s, f) + 0 * sizeof(char[_Generic(((s *)0)->f, ctype : 1, default : -1)]))
 
 #define TEXT_(s, f)  opt_text, mem_release, FIELD(char *, s, f)
+#define SECRET(s, f) opt_secret, mem_release, FIELD(char *, s, f)
 #define DIR_(s, f)   opt_dir, mem_release, FIELD(char *, s, f)
 #define WORDS(s, f)  opt_words, mem_release, FIELD(char **, s, f)
 #define ENV(s, f)    opt_env, mem_release, FIELD(char **, s, f)
@@ -358,6 +445,7 @@ static int opt_prefixes(const struct option *o, const char *text, void *field, s
 #define ENGINE(T, f)  T(struct engine_section, f)
 #define DNS(T, f)     T(struct dns_section, f)
 #define NET(T, f)     T(struct net_section, f)
+#define CHANNEL(T, f) T(struct channel_conf, f)
 #define SVC(T, f)     T(struct svc_conf, f)
 
 #define ALLOW_TIME  "time"
@@ -460,6 +548,26 @@ static const struct option main_options[] = {
       "Exit statuses of CMD that count as 0." },
 };
 
+static const struct option channel_options[] = {
+    { "listen", opt_listen, NULL, FIELD(struct listen_spec, struct channel_conf, listen), "auto",
+      "unix:PATH | tcp:ADDRESS:PORT | vsock:PORT | fd:NAME | auto | none",
+      "Where it listens. Addresses are numbers, IPv6 ones in brackets; localhost is 127.0.0.1, and * every address. fd: a socket that whoever started pinnace has passed (sd_listen_fds): its name, or its number from 0. auto: pinnace.sock in the run directory; for the channel local only, others have to say. none: nowhere." },
+    { "dialect", CHANNEL(CHOICE, dialect), "native", "native",
+      "What is spoken there." },
+    { "auth", CHANNEL(CHOICE, auth), "auto", "auto | peer | token | none",
+      "Who may ask. peer: on unix sockets root, the user pinnace runs as, and users. token: who shows the token. none: whoever can connect, and that is whoever can do anything in this box. auto: peer on unix sockets, else token." },
+    { "token", CHANNEL(SECRET, token), "", "text",
+      "The token. Meant for the environment, which what the box starts does not get to see; in a file that others may read use token-file." },
+    { "token-file", CHANNEL(DIR_, token_file), "", "file",
+      "The file whose first line is the token." },
+    { "users", CHANNEL(WORDS, users), "", "names or UIDs",
+      "Who else may ask where auth is peer." },
+    { "origins", CHANNEL(WORDS, origins), "", "origins",
+      "Web pages that may ask, such as https://example.org; others are refused." },
+    { "mode", opt_mode, NULL, FIELD(unsigned, struct channel_conf, mode), "0600", "octal",
+      "Mode of a unix socket's file." },
+};
+
 static const struct option service_options[] = {
     { "command", SVC(WORDS, command), NULL, ALLOW_WORDS,
       "The program and its arguments; quotes as in a shell, no shell." },
@@ -523,6 +631,9 @@ const struct section sections[NSECTIONS] = {
     [SECTION_NET] = { "net", net_options, COUNT_OF(net_options), "The network around the box." },
     [SECTION_MAIN] = { "main", main_options, COUNT_OF(main_options),
                        "CMD: the process the box exists for. Its name is main." },
+    [SECTION_CHANNEL] = { "channel", channel_options, COUNT_OF(channel_options),
+                          "Where the box is driven from, one section each. The channel local is "
+                          "there without being written." },
     [SECTION_SERVICE] = { "service", service_options, COUNT_OF(service_options),
                           "A service, one section each." },
 };

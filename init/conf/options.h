@@ -15,7 +15,7 @@ struct option {
 };
 
 struct section {
-    const char *name; /* as in the file; "service" stands for "service NAME" */
+    const char *name; /* as in the file; "service" stands for "service NAME", "channel" likewise */
     const struct option *options;
     size_t n;
     const char *help;
@@ -27,9 +27,11 @@ enum section_id {
     SECTION_DNS,
     SECTION_NET,
     SECTION_MAIN,
-    SECTION_SERVICE, /* the last: those before it stand once */
+    SECTION_CHANNEL, /* from here on they have names; those before stand once */
+    SECTION_SERVICE,
     NSECTIONS
 };
+enum { SECTION_FIRST_NAMED = SECTION_CHANNEL };
 extern const struct section sections[NSECTIONS];
 
 /* The index of `key` in the section, or -1. */
@@ -37,6 +39,9 @@ int option_find(const struct section *s, const char *key);
 
 /* Parse `text` into the field of `base`; the message names what is allowed. */
 int option_set(const struct option *o, void *base, const char *text, struct err *e);
+
+/* Is its value not to be shown? */
+bool option_is_secret(const struct option *o);
 
 /* Give back what the options of `base` own. */
 void section_release(const struct section *s, void *base);

@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 
 #include "base/limits.h"
 #include "base/own.h"
+#include "base/str.h"
 
 static void path_of(const struct log_file *f, const char *suffix, char *out, size_t cap) {
     (void)snprintf(out, cap, "%s/%s.log%s", f->dir, f->name, suffix);
@@ -41,27 +43,18 @@ static void rotate(struct log_file *f) {
     (void)log_file_open(f, dir, name, NULL);
 }
 
-static int timestamp(char *out, size_t cap) {
-    struct timespec ts;
-    struct tm tm;
-    (void)clock_gettime(CLOCK_REALTIME, &ts);
-    (void)gmtime_r(&ts.tv_sec, &tm);
-    return snprintf(out, cap, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ ", tm.tm_year + 1900,
-                    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                    ts.tv_nsec / 1000000);
-}
-
 void log_file_line(struct log_file *f, const char *text, size_t n) {
-    char stamp[64];
-    int k = timestamp(stamp, sizeof stamp);
-    if (f->fd >= 0 && f->size > 0 && f->size + (size_t)k + n + 1 > LOG_FILE_BYTES)
+    char stamp[UTC_TEXT + 1];
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    size_t k = strlen(format_utc(stamp, now.tv_sec * 1000 + now.tv_nsec / 1000000));
+    stamp[k++] = ' ';
+    if (f->fd >= 0 && f->size > 0 && f->size + k + n + 1 > LOG_FILE_BYTES)
         rotate(f);
     if (f->fd < 0)
         return;
     char newline = '\n';
-    struct iovec parts[] = { { stamp, (size_t)k },
-                             { (void *)(uintptr_t)text, n },
-                             { &newline, 1 } };
+    struct iovec parts[] = { { stamp, k }, { (void *)(uintptr_t)text, n }, { &newline, 1 } };
     ssize_t done = writev(f->fd, parts, 3);
     if (done > 0)
         f->size += (size_t)done;

@@ -148,24 +148,26 @@ static void reaped(struct children *cs) {
     supervisor_reaped(&CONTAINER_OF(cs, struct box, children)->sup);
 }
 
+static void orphan(struct children *cs, struct exit_info how) {
+    held_orphan(&CONTAINER_OF(cs, struct box, children)->jobs, how);
+}
+
 static void init_supervisor(struct box *b, const struct box_args *a) {
     b->sup.env = a->env;
     b->sup.sigmask = a->sigmask;
     b->sup.sigignore = a->sigignore;
+    b->sup.nofile = a->nofile;
     b->sup.random = (uint32_t)(b->started.ns ^ b->started.ns >> 32);
     supervisor_init(&b->sup, &b->loop, &b->children, &b->plan, b->svcs);
     b->children.reaped = reaped;
-}
-
-static void init_listener(struct box *b) {
-    struct err e = { 0 };
-    if (b->has_run_dir && equip_channel(b, &e) < 0)
-        log_warn(NULL, "no status socket: %s", e.text);
+    b->children.orphan = orphan;
 }
 
 int box_init(struct box *b, struct sys *sys, const struct box_args *a, struct err *e) {
     *b = (struct box){ .sys = sys, .conf = a->conf, .is_pid1 = a->is_pid1, .started = a->started };
-    b->null_fd = b->listen_fd = b->prepare_sock = -1;
+    b->null_fd = b->prepare_sock = -1;
+    for (int i = 0; i < MAX_CHANNELS; i++)
+        b->listen[i] = -1;
     for (int i = 0; i < NET_NSOCKETS; i++)
         b->net_sockets[i] = -1;
     const char *const *cmd = a->cmd && a->cmd[0] ? a->cmd : NULL;
@@ -182,9 +184,12 @@ int box_init(struct box *b, struct sys *sys, const struct box_args *a, struct er
         rc = make_plan(b, e);
     if (rc == 0)
         rc = make_svcs(b, cmd, e);
+    if (rc == 0)
+        rc = listen_init(b, a->env, e);
+    if (rc == 0)
+        rc = held_init(&b->jobs, &b->children, &b->channel, e);
     if (rc < 0)
         return rc;
-    init_listener(b);
     init_supervisor(b, a);
     publish_init(b);
     policy_init(b);
@@ -198,7 +203,7 @@ void box_start(struct box *b) {
     bool logs = b->nunits > (b->main >= 0 ? 1U : 0U);
     if (logs)
         role_start(&b->log);
-    if (b->listen_fd >= 0)
+    if (b->listens)
         role_start(&b->channel);
     timer_arm(&b->loop, &b->boot_deadline, b->conf->pinnace.boot_timeout);
     supervisor_up(&b->sup);
@@ -243,6 +248,8 @@ void box_fini(struct box *b) {
     for (int i = 0; i < NET_NSOCKETS; i++)
         fd_close(&b->net_sockets[i]);
     equip_fini(b);
+    listen_fini(b);
+    held_fini(&b->jobs);
     loop_fini(&b->loop);
     for (size_t i = b->conf->nservices; i < b->nunits; i++) /* the engine's and CMD's are ours */
         svc_conf_free(b->confs[i]);

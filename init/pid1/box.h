@@ -16,7 +16,7 @@
 #include "engine/prepare.h"
 #include "logs/role.h"
 #include "net/role.h"
-#include "pid1/role.h"
+#include "pid1/held.h"
 #include "svc/supervisor.h"
 #include "svc/timeline.h"
 
@@ -30,6 +30,11 @@ struct unit_gear {
     int cgroup; /* -1 */
     bool flush; /* tell the log role that its process has ended */
     bool stale; /* tell the channel how it is */
+};
+
+struct unit_asked { /* by a client of the channel */
+    uint64_t ticket;
+    int32_t unit, act, code;
 };
 
 struct box {
@@ -64,10 +69,16 @@ struct box {
     struct log_role log_args; /* of the fork being made, as the next two */
     struct channel_role channel_args;
     struct net_role net_args;
-    int channel_keep[3], log_keep[2 + 2 * MAX_UNITS], net_keep[2 + NET_NSOCKETS];
+    int channel_keep[2 + MAX_CHANNELS], log_keep[2 + 2 * MAX_UNITS], net_keep[2 + NET_NSOCKETS];
     struct log_unit *log_units;
     struct log_progress *log_progress;
-    int listen_fd; /* of the channel; -1 */
+    int listen[MAX_CHANNELS]; /* of conf->channels; -1 */
+    bool listens;             /* on any of them */
+    void *job_table;          /* that channels share, and we never read */
+    const char **job_env;     /* what jobs inherit; owned */
+    struct held_jobs jobs;
+    struct unit_asked asked[MAX_ASKED]; /* and not yet answered */
+    size_t nasked;
     struct net_conf net_conf;
     struct net_box net_box; /* what prepare decided about the network */
     int net_sockets[NET_NSOCKETS];
@@ -105,6 +116,7 @@ struct box_args {
     const char *const *cmd; /* CMD's words, or NULL: [main] command, or none */
     const char *const *env;
     uint64_t sigmask, sigignore;
+    struct rlimit nofile; /* as we were started: that of what the box starts; 0: as it is */
     bool is_pid1;
     instant started;
 };
@@ -137,6 +149,8 @@ void drain_begin(struct box *b, int code, const char *why);
 void drain_init(struct box *b);
 void drain_hurry(struct box *b);   /* asked to end a second time */
 void drain_advance(struct box *b); /* after every turn */
+/* A job has begun: when all others have been asked to end already, so is this one. */
+void drain_late(struct box *b, pid_t pid);
 
 /* policy.c */
 void policy_init(struct box *b);
@@ -152,8 +166,17 @@ bool box_is_main_started(const struct box *b);
 /* equip.c */
 int equip_units(struct box *b, struct err *e);
 void equip_cgroups(struct box *b);
-int equip_channel(struct box *b, struct err *e);
 void equip_fini(struct box *b);
+
+/* listen.c: the channels' sockets, and what the channel needs besides. 0 or -errno. */
+int listen_init(struct box *b, const char *const *env, struct err *e);
+void listen_fini(struct box *b);
+/* A unix socket at `path`, in place of one that is there. The fd or -errno. */
+int bind_unix(const char *path, int type, mode_t mode, struct err *e);
+
+/* units.c */
+void units_said(struct box *b, const struct wire_unit_do *m);
+bool units_pump(struct box *b); /* answer; false: the channel is behind */
 
 /* roles.c */
 void roles_init(struct box *b);

@@ -69,7 +69,7 @@ static int kill_tree(void *arg) {
     const struct box *b = arg;
     pid_t spare[MAX_ROLES];
     size_t n = roles_pids(b, spare);
-    return tree_signal(getppid(), spare, n, b->killer_signal) < 0;
+    return tree_signal(getppid(), spare, n, b->channel.child.pid, b->killer_signal) < 0;
 }
 
 /* PID 1 reaches everything with one call. A subreaper's descendants have to be looked for in
@@ -109,7 +109,7 @@ static int tell_who(void *arg) {
     size_t n = roles_pids(b, spare);
     spare[n++] = b->killer.pid;
     char names[300];
-    if (tree_names(getppid(), spare, n, names, sizeof names) > 0)
+    if (tree_names(getppid(), spare, n, b->channel.child.pid, names, sizeof names) > 0)
         log_warn(NULL, "the shutdown waits for processes that belong to no service: %s", names);
     return 0;
 }
@@ -128,9 +128,12 @@ static void told(struct child *c, struct exit_info how) {
     (void)how;
 }
 
-/* Does anything but our own roles still run? Where the kernel does not say, the roles are
- * ended first; then having no child at all is the answer. */
+/* Does anything but our own roles still run? Jobs are the channel's children, so it has to stay to
+ * tell of their end. Where the kernel does not say who our children are, the roles are ended first;
+ * then having none at all is the answer. */
 static bool others_run(struct box *b) {
+    if (held_run(&b->jobs))
+        return true;
     pid_t own[MAX_ROLES + 1];
     size_t n = roles_pids(b, own);
     own[n++] = b->killer.pid;
@@ -157,6 +160,12 @@ static void grace_over(struct timer *t) {
     supervisor_kill(&b->sup); /* needs no fork, and finds those who left their group */
     signal_all(b, SIGKILL);
     timer_arm(&b->loop, &b->last_call, span_s(LAST_CALL_S));
+}
+
+void drain_late(struct box *b, pid_t pid) {
+    int sig = b->killed || b->phase == PHASE_END ? SIGKILL : b->termed ? SIGTERM : 0;
+    if (sig && pid > 1 && !children_know(&b->children, pid))
+        (void)b->sys->kill(b->sys, pid, sig);
 }
 
 /* --- the very end ------------------------------------------------------------------------- */

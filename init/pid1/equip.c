@@ -7,25 +7,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/own.h"
 #include "pid1/box.h"
-
-/* A unix socket at `path`, in place of what is there. The fd or -errno. */
-static int bind_unix(const char *path, int type, mode_t mode, struct err *e) {
-    struct sockaddr_un to = { .sun_family = AF_UNIX };
-    if (strlen(path) >= sizeof to.sun_path)
-        return err_set(e, ENAMETOOLONG, "%s is too long for a socket", path);
-    memcpy(to.sun_path, path, strlen(path) + 1);
-    AUTO_FD int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    (void)unlink(path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof to) < 0 || chmod(path, mode) < 0)
-        return err_sys(e, errno, "make the socket %s", path);
-    return fd_take(&fd);
-}
 
 /* Services run as any user, and each may say that it is ready. */
 static int make_notify(struct box *b, size_t i, struct err *e) {
@@ -124,18 +110,6 @@ void equip_cgroups(struct box *b) {
     }
 }
 
-int equip_channel(struct box *b, struct err *e) {
-    char path[RUNDIR_MAX + 16];
-    (void)snprintf(path, sizeof path, "%s/pinnace.sock", b->run_dir);
-    AUTO_FD int fd = bind_unix(path, SOCK_STREAM, 0600, e);
-    if (fd < 0)
-        return fd;
-    if (listen(fd, MAX_CONNECTIONS) < 0)
-        return err_sys(e, errno, "listen on %s", path);
-    b->listen_fd = fd_take(&fd);
-    return 0;
-}
-
 void equip_fini(struct box *b) {
     for (size_t i = 0; b->gear && i < b->nunits; i++) {
         fd_close(&b->gear[i].log_read);
@@ -147,6 +121,5 @@ void equip_fini(struct box *b) {
         (void)munmap(b->log_progress, (b->nunits + 1) * sizeof b->log_progress->written[0]);
     b->log_progress = NULL;
     mem_release(&b->log_units);
-    fd_close(&b->listen_fd);
     fd_close(&b->null_fd);
 }

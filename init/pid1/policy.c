@@ -8,6 +8,8 @@
 #include "pid1/box.h"
 
 static void unit_failed(struct box *b, struct svc *s) {
+    if (s->parked)
+        return; /* somebody has stopped it: nobody waits for it, and it is down in a moment */
     int code = svc_exit_status(s) ? svc_exit_status(s) : 1;
     char why[MAX_PROBE_REASON];
     (void)snprintf(why, sizeof why, "%s has failed: %.140s", s->conf->name, s->reason);
@@ -36,7 +38,8 @@ static void main_ended(struct box *b, struct svc *s) {
     if (tcgetpgrp(0) == s->last.pid)
         (void)tcsetpgrp(0, getpgrp()); /* take the terminal back, as it was given */
     int policy = b->conf->main.on_exit;
-    if (policy == EXIT_SHUTDOWN || (policy == EXIT_SHUTDOWN_ON_FAILURE && code != 0) || never_ran)
+    bool futile = never_ran && s->starts == 1; /* a box that has never had its CMD */
+    if (policy == EXIT_SHUTDOWN || (policy == EXIT_SHUTDOWN_ON_FAILURE && code != 0) || futile)
         drain_begin(b, code, "CMD has ended");
     else
         log_info(NULL, "CMD has ended with status %d; staying up", code);
@@ -60,7 +63,7 @@ static void boot_deadline_over(struct timer *t) {
     const char *separator = "";
     for (size_t i = 0; i < b->nunits; i++) {
         const struct svc *s = &b->svcs[i];
-        if (svc_is_up(s) || (int)i == b->main)
+        if (svc_is_up(s) || s->parked || (int)i == b->main)
             continue;
         text_add(&text, "%s %s is %s%s%.100s", separator, s->conf->name, svc_state_name(s->state),
                  s->reason[0] ? ", " : "", s->reason);

@@ -96,12 +96,13 @@ static void became_unready(struct box *b) {
 
 bool box_is_main_started(const struct box *b) { return b->main < 0 || b->svcs[b->main].executed; }
 
-/* Ready: every unit that can be is up, and CMD has been executed. */
+/* Ready: every unit that can be is up, but for those that somebody has stopped, and CMD has been
+ * executed. */
 static bool is_ready(const struct box *b) {
     if (b->phase < PHASE_BOOT || b->phase >= PHASE_DRAIN || !box_is_main_started(b))
         return false;
     for (size_t i = 0; i < b->nunits; i++)
-        if ((int)i != b->main && !svc_is_up(&b->svcs[i]))
+        if ((int)i != b->main && !svc_is_up(&b->svcs[i]) && !b->svcs[i].parked)
             return false;
     return true;
 }

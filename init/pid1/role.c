@@ -13,6 +13,7 @@ enum {
     RESTART_MIN_MS = 5,   /* pause before a role that died is started again; doubles */
     RESTART_MAX_MS = 250, /* services wait for the log role when their pipes are full */
     STEADY_S = 10,        /* having lived so long, the pause starts over */
+    AGAIN_MS = 20,        /* pause before descriptors that the kernel refused are sent again */
 };
 
 static void sock_close(struct role *r) {
@@ -34,12 +35,51 @@ static void failed(struct role *r) {
     start_later(r);
 }
 
+/* One message. As wire_recv(). */
+static int hear_one(struct role *r) {
+    union wire_any m;
+    int fds[JOB_NFDS] = { -1, -1, -1, -1 };
+    int rc = r->takes_fds ? wire_recv_fds(r->sock.fd, &m, fds) : wire_recv(r->sock.fd, &m);
+    if (rc > 0 && r->said)
+        r->said(r, &m, fds);
+    for (int i = 0; i < JOB_NFDS; i++)
+        fd_close(&fds[i]);
+    return rc;
+}
+
+static int hear(struct role *r) {
+    int rc = 1;
+    for (int i = 0; i < MAX_HEARD && rc > 0; i++)
+        rc = hear_one(r);
+    if (rc < 0) {
+        sock_close(r);
+        role_kill(r);
+    }
+    return rc;
+}
+
+void role_hear(struct role *r) {
+    if (r->sock.fd >= 0)
+        (void)hear(r);
+}
+
+/* Its last words: they are not said again. Its children may still hold its end; what one of them
+ * says from now on fails, rather than being lost. */
+static void hear_last(struct role *r) {
+    if (r->sock.fd < 0)
+        return;
+    (void)shutdown(r->sock.fd, SHUT_RD);
+    while (hear_one(r) > 0)
+        continue;
+    sock_close(r);
+}
+
 static void exited(struct child *c, struct exit_info how) {
     struct role *r = CONTAINER_OF(c, struct role, child);
-    union wire_any m;
-    while (r->sock.fd >= 0 && r->said && wire_recv(r->sock.fd, &m) > 0)
-        r->said(r, &m); /* its last words: they are not said again */
-    sock_close(r);
+    hear_last(r);
+    timer_stop(&r->again);
+    if (r->ended)
+        r->ended(r);
     if (r->quitting)
         return;
     log_warn(NULL, "role %s ended (%s %d) and is started again", r->name,
@@ -51,21 +91,16 @@ static void exited(struct child *c, struct exit_info how) {
 /* A role that does not make sense is ended; its exit starts the next one. */
 static void sock_ready(struct source *s, uint32_t got) {
     struct role *r = CONTAINER_OF(s, struct role, sock);
-    union wire_any m;
-    int rc;
-    while ((rc = wire_recv(s->fd, &m)) > 0)
-        if (r->said)
-            r->said(r, &m);
-    if (rc < 0) {
-        sock_close(r);
-        role_kill(r);
-        return;
-    }
-    if ((got & EPOLLOUT) && s->want != EPOLLIN) {
+    if (hear(r) >= 0 && (got & EPOLLOUT) && s->want != EPOLLIN) {
         s->want = EPOLLIN;
         (void)loop_watch(r->loop, s);
         r->pump(r);
     }
+}
+
+static void again_fired(struct timer *t) {
+    struct role *r = CONTAINER_OF(t, struct role, again);
+    r->pump(r);
 }
 
 static void restart_fired(struct timer *t) { role_start(CONTAINER_OF(t, struct role, restart)); }
@@ -75,6 +110,7 @@ void role_init(struct role *r, struct loop *l, struct children *cs) {
     r->children = cs;
     r->child.exited = exited;
     r->restart.fire = restart_fired;
+    r->again.fire = again_fired;
     r->sock = (struct source){ .fd = -1, .want = EPOLLIN, .ready = sock_ready };
 }
 
@@ -107,15 +143,22 @@ void role_start(struct role *r) {
     r->pump(r);
 }
 
-bool role_send(struct role *r, const struct wire_head *m) {
-    if (r->sock.fd < 0)
-        return false;
-    int rc = wire_send(r->sock.fd, m);
+static bool sent(struct role *r, int rc) {
     if (rc == -EAGAIN && r->sock.want == EPOLLIN) {
         r->sock.want = EPOLLIN | EPOLLOUT;
         (void)loop_watch(r->loop, &r->sock);
     }
+    if (rc == -ETOOMANYREFS)
+        timer_arm(r->loop, &r->again, span_ms(AGAIN_MS));
     return rc == 0;
+}
+
+bool role_send(struct role *r, const struct wire_head *m) {
+    return r->sock.fd >= 0 && sent(r, wire_send(r->sock.fd, m));
+}
+
+bool role_send_fds(struct role *r, const struct wire_job *m, const int fds[JOB_NFDS]) {
+    return r->sock.fd >= 0 && sent(r, wire_send_fds(r->sock.fd, m, fds));
 }
 
 void role_quit(struct role *r) {

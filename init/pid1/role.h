@@ -10,14 +10,19 @@ struct role {
     /* What the fork runs. Called in PID 1 just before each fork: fill `run`, `arg` and the
      * fds to keep besides its end of the wire, which is stored in *sock. */
     void (*describe)(struct role *r, struct fork_req *req, int child_sock);
-    void (*said)(struct role *r, const union wire_any *m); /* a message came; may be NULL */
-    void (*pump)(struct role *r); /* send what the role should know; see role_send */
+    /* A message came; may be NULL. fds[]: with `takes_fds` what came along with a WIRE_JOB, to be
+     * taken out by fd_take(): what is left is closed. Of a role without it they are never taken in.
+     */
+    void (*said)(struct role *r, const union wire_any *m, int fds[JOB_NFDS]);
+    bool takes_fds;
+    void (*pump)(struct role *r);  /* send what the role should know; see role_send */
+    void (*ended)(struct role *r); /* it has, and all it said has been heard; may be NULL */
 
     struct loop *loop;
     struct children *children;
     struct child child;
-    struct source sock; /* our end; fd -1 while there is none */
-    struct timer restart;
+    struct source sock;          /* our end; fd -1 while there is none */
+    struct timer restart, again; /* start it; pump */
     instant started;
     unsigned failures; /* in a row */
     uint64_t restarts;
@@ -30,6 +35,10 @@ void role_start(struct role *r);
 /* Send one message. False: the role is behind or gone; pump() is called again when there is
  * room, or when the next one runs. */
 bool role_send(struct role *r, const struct wire_head *m);
+bool role_send_fds(struct role *r, const struct wire_job *m, const int fds[JOB_NFDS]);
+
+/* Hear now what it has said so far, at most MAX_HEARD messages of it. */
+void role_hear(struct role *r);
 
 /* Ask it to finish and end; it is not started again. */
 void role_quit(struct role *r);

@@ -28,7 +28,8 @@ static void describe_log(struct role *r, struct fork_req *req, int child_sock) {
     req->nkeep = n;
 }
 
-static void log_said(struct role *r, const union wire_any *m) {
+static void log_said(struct role *r, const union wire_any *m, int fds[JOB_NFDS]) {
+    (void)fds;
     struct box *b = CONTAINER_OF(r, struct box, log);
     if (m->head.kind == WIRE_SAID && m->word.unit >= 0 && m->word.unit < (int)b->nunits)
         svc_said(&b->svcs[m->word.unit], (enum probe_kind)m->word.what);
@@ -52,21 +53,45 @@ static void describe_channel(struct role *r, struct fork_req *req, int child_soc
     b->channel_args = (struct channel_role){
         .sock = child_sock,
         .channels = (const struct channel_conf *const *)b->conf->channels,
-        .listen = &b->listen_fd,
-        .nchannels = 1,
+        .listen = b->listen,
+        .nchannels = b->conf->nchannels,
+        .job_table = b->job_table,
+        .log_dir = b->has_log_dir ? b->log_dir : NULL,
+        .env = b->job_env,
+        .sigmask = b->sup.sigmask,
+        .sigignore = b->sup.sigignore,
+        .nofile = b->sup.nofile,
     };
-    b->channel_keep[0] = child_sock;
-    b->channel_keep[1] = b->listen_fd;
-    b->channel_keep[2] = log_fd();
+    size_t n = 0;
+    b->channel_keep[n++] = child_sock;
+    b->channel_keep[n++] = log_fd();
+    for (size_t i = 0; i < b->conf->nchannels; i++)
+        b->channel_keep[n++] = b->listen[i];
     req->run = channel_role_run;
     req->arg = &b->channel_args;
-    req->keep = b->channel_keep;
-    req->nkeep = 3;
-    /* A new one knows nothing. */
+    req->keep = b->channel_keep; /* -1 stands for none */
+    req->nkeep = n;
+    /* A new one knows nothing, and nobody has asked it for anything. */
     b->told.marks = 0;
     b->told.box = false;
+    b->nasked = 0;
+    held_forgotten(&b->jobs);
     for (size_t i = 0; i < b->nunits; i++)
         b->gear[i].stale = true;
+}
+
+static void channel_said(struct role *r, const union wire_any *m, int fds[JOB_NFDS]) {
+    struct box *b = CONTAINER_OF(r, struct box, channel);
+    if (m->head.kind == WIRE_JOB)
+        drain_late(b, m->job.pid);
+    if (m->head.kind >= WIRE_JOB && m->head.kind <= WIRE_JOB_DONE)
+        held_said(&b->jobs, &m->job, fds);
+    else if (m->head.kind == WIRE_UNIT_DO)
+        units_said(b, &m->unit_do);
+}
+
+static void channel_ended(struct role *r) {
+    held_adopt(&CONTAINER_OF(r, struct box, channel)->jobs);
 }
 
 static bool send_unit(struct box *b, size_t i) {
@@ -115,9 +140,11 @@ static bool send_box(struct box *b) {
     return role_send(&b->channel, &w.head);
 }
 
-/* Units and marks first, the box last: when it arrives the picture is whole. */
+/* Jobs, units and marks first, the box last: when it arrives the picture is whole. */
 static void channel_pump(struct role *r) {
     struct box *b = CONTAINER_OF(r, struct box, channel);
+    if (!held_pump(&b->jobs) || !units_pump(b))
+        return;
     for (size_t i = 0; i < b->nunits; i++) {
         if (b->gear[i].stale && !send_unit(b, i))
             return;
@@ -177,8 +204,12 @@ void roles_init(struct box *b) {
     b->log = (struct role){
         .name = "log", .describe = describe_log, .said = log_said, .pump = log_pump
     };
-    b->channel =
-        (struct role){ .name = "channel", .describe = describe_channel, .pump = channel_pump };
+    b->channel = (struct role){ .name = "channel",
+                                .describe = describe_channel,
+                                .said = channel_said,
+                                .takes_fds = true,
+                                .pump = channel_pump,
+                                .ended = channel_ended };
     b->net = (struct role){ .name = "net", .describe = describe_net, .pump = net_pump };
     role_init(&b->net, &b->loop, &b->children);
     role_init(&b->log, &b->loop, &b->children);

@@ -15,6 +15,14 @@ static bool same_name(const char *a, const char *b) {
     return strncmp(a, b, n) == 0 && b[n] == '=';
 }
 
+/* PINNACE_CHANNEL_REMOTE_TOKEN=... */
+static bool is_channel_token(const char *var) {
+    static const char end[] = "_TOKEN";
+    size_t n = strcspn(var, "=");
+    return has_prefix(var, "PINNACE_CHANNEL_") && n >= sizeof end &&
+           strncmp(var + n - (sizeof end - 1), end, sizeof end - 1) == 0;
+}
+
 static bool is_left_out(const struct env_request *r, const char *var) {
     static const char *const always[] = { "PINNACE_TOKEN=", "NOTIFY_SOCKET=", "WATCHDOG_USEC=",
                                           "WATCHDOG_PID=" };
@@ -23,10 +31,11 @@ static bool is_left_out(const struct env_request *r, const char *var) {
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
         if (has_prefix(var, always[i]))
             return true;
-    for (size_t i = 0; r->kind != SVC_KIND_MAIN && i < sizeof listen / sizeof listen[0]; i++)
+    bool inherits = r->kind == SVC_KIND_MAIN && !r->listen_taken;
+    for (size_t i = 0; !inherits && i < sizeof listen / sizeof listen[0]; i++)
         if (has_prefix(var, listen[i]))
             return true;
-    return r->kind == SVC_KIND_ENGINE && has_prefix(var, "DOCKER_HOST=");
+    return is_channel_token(var) || (r->kind == SVC_KIND_ENGINE && has_prefix(var, "DOCKER_HOST="));
 }
 
 static size_t count(const char *const *list) {

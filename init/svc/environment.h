@@ -10,12 +10,14 @@ struct env_request {
     const char *const *add;  /* NAME=value, over those of base; NAME removes it; may be NULL */
     const char *notify_path; /* becomes NOTIFY_SOCKET; may be NULL */
     enum svc_kind kind;
+    bool listen_taken; /* CMD inherits none of sd_listen_fds(3): pinnace listens on one itself */
 };
 
 /* *out becomes a NULL-terminated array in one block for free(3); the strings stay borrowed,
- * NOTIFY_SOCKET's is in the block. Left out: PINNACE_TOKEN; NOTIFY_SOCKET and WATCHDOG_*
- * (pinnace's own); sd_listen_fds(3)'s but for CMD, who inherits those descriptors; DOCKER_HOST for
- * the engine, whose entry script would take it as an address to listen on. */
+ * NOTIFY_SOCKET's is in the block. Left out: PINNACE_TOKEN and
+ * PINNACE_CHANNEL_*_TOKEN, which are secrets; NOTIFY_SOCKET and WATCHDOG_* (pinnace's own);
+ * sd_listen_fds(3)'s but for CMD, who inherits those descriptors; DOCKER_HOST for the engine, whose
+ * entry script would take it as an address to listen on. */
 int environment_make(const struct env_request *r, const char ***out, struct err *e);
 
 #endif

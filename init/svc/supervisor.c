@@ -11,15 +11,13 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "svc/environment.h"
+#include "svc/wishes.h"
 
 enum {
     SETTLE_S = 10,       /* ready for so long: past failures are forgotten */
     LONG_ATTEMPT_S = 60, /* one try of a probe that waits, while starting */
     KILL_AGAIN_S = 1,    /* pause between looks at a group that was sent SIGKILL */
 };
-
-static void svc_event(struct svc *s, enum svc_event event);
-static bool may_start(const struct supervisor *sup, size_t i);
 
 static struct sys *sys_of(const struct svc *s) { return s->sup->loop->sys; }
 
@@ -118,7 +116,21 @@ static void exec_fd_ready(struct source *src, uint32_t got) {
         start_probe(s);
 }
 
-static void fill_request(const struct svc *s, struct spawn_req *r) {
+/* The descriptors' limit is that of who started the box, not ours; the configuration's wins. */
+struct limit_list {
+    struct spawn_limit item[MAX_RLIMITS + 1];
+    size_t n;
+};
+
+static void add_limits(const struct svc *s, struct limit_list *l) {
+    l->n = 0;
+    if (s->sup->nofile.rlim_max > 0)
+        l->item[l->n++] = (struct spawn_limit){ RLIMIT_NOFILE, s->sup->nofile };
+    for (size_t i = 0; i < s->conf->limits.n; i++)
+        l->item[l->n++] = s->conf->limits.item[i];
+}
+
+static void fill_request(const struct svc *s, const struct limit_list *l, struct spawn_req *r) {
     const struct svc_conf *c = s->conf;
     bool is_main = s->kind == SVC_KIND_MAIN;
     *r = (struct spawn_req){
@@ -133,8 +145,8 @@ static void fill_request(const struct svc *s, struct spawn_req *r) {
         .login_env = true,
         .cgroup_fd = s->cgroup_fd,
         .oom_score_adj = c->oom_score_adj,
-        .limits = c->limits.item,
-        .nlimits = c->limits.n,
+        .limits = l->item,
+        .nlimits = l->n,
         .sigmask = s->sup->sigmask,
         .sigignore = s->sup->sigignore,
     };
@@ -145,12 +157,15 @@ static int spawn(struct svc *s, struct err *e) {
     struct env_request wanted = { .base = s->sup->env,
                                   .add = (const char *const *)s->conf->env,
                                   .notify_path = s->notify_path,
-                                  .kind = s->kind };
+                                  .kind = s->kind,
+                                  .listen_taken = s->sup->listen_taken };
     int rc = environment_make(&wanted, &env, e);
     if (rc < 0)
         return rc;
+    struct limit_list limits;
     struct spawn_req r;
-    fill_request(s, &r);
+    add_limits(s, &limits);
+    fill_request(s, &limits, &r);
     r.envp = env;
     pid_t pid = sys_of(s)->spawn(sys_of(s), &r, &s->exec_fd.fd, e);
     if (pid < 0)
@@ -167,7 +182,7 @@ static void start(struct svc *s) {
     s->starts++;
     s->exec_failure = (struct exec_failure){ 0 };
     s->ended = false;
-    s->found_dead = false;
+    s->found_dead = s->let_go = false;
     s->group = 0; /* its number may be another's by now */
     timer_arm(s->sup->loop, &s->timer, s->conf->start_timeout);
     if (spawn(s, &e) < 0 && !s->child.pid) { /* as if it had run and died */
@@ -193,13 +208,16 @@ static void note_end(struct svc *s) {
 /* The process, and what it left behind, is gone: what does that mean? */
 static void finish(struct svc *s, bool clean) {
     bool well = clean && !s->found_dead;
-    struct svc_exit_facts f = { .wanted = s->want_up,
+    bool wanted = s->want_up && !s->let_go;
+    struct svc_exit_facts f = { .wanted = wanted,
                                 .clean = well,
                                 .hopeless = !s->executed && is_hopeless(s->exec_failure.code),
                                 .failures = s->failures + 1 };
-    if (s->want_up && !well)
+    if (wanted && !well)
         s->failures++;
     svc_event(s, svc_classify_exit(s->conf, &f));
+    if (s->sup->up && !s->want_up && s->state == SVC_DONE && !s->conf->oneshot)
+        svc_event(s, EV_WANT_DOWN); /* before it was told to: it comes back all the same */
 }
 
 static bool ended_clean(const struct svc *s) {
@@ -296,7 +314,7 @@ static void act(struct svc *s, unsigned acts, enum svc_state was) {
 }
 
 /* The new state is stored first, for an act may bring the next event at once. */
-static void svc_event(struct svc *s, enum svc_event event) {
+void svc_event(struct svc *s, enum svc_event event) {
     struct svc_step step = svc_next(s->state, event);
     enum svc_state was = s->state;
     if (step.to != was) {
@@ -305,6 +323,8 @@ static void svc_event(struct svc *s, enum svc_event event) {
     }
     s->state = step.to;
     s->sup->dirty = true;
+    if (step.to != was)
+        wishes_note(s);
     if (step.act & ACT_TELL)
         s->sup->changed(s->sup, s, was);
     act(s, step.act, was);
@@ -320,7 +340,7 @@ static void too_slow(struct svc *s) {
 
 /* Whom it comes after may have ended meanwhile: then it waits for them as at first. */
 static void backoff_over(struct svc *s) {
-    bool may = s->want_up && may_start(s->sup, (size_t)(s - s->sup->svcs));
+    bool may = s->want_up && wishes_may_start(s->sup, (size_t)(s - s->sup->svcs));
     svc_event(s, may ? EV_TIMER : EV_WANT_DOWN);
 }
 
@@ -395,20 +415,8 @@ void supervisor_init(struct supervisor *sup, struct loop *l, struct children *cs
         s->since = l->now;
         prober_init(&s->prober, l, cs, s->conf->name);
         s->prober.answer = probe_answered;
+        s->prober.nofile = sup->nofile;
     }
-}
-
-void supervisor_up(struct supervisor *sup) {
-    for (size_t i = 0; i < sup->plan->n; i++)
-        sup->svcs[i].want_up = true;
-    sup->dirty = true;
-}
-
-void supervisor_down(struct supervisor *sup, instant kill_at) {
-    sup->kill_at = kill_at;
-    for (size_t i = 0; i < sup->plan->n; i++)
-        sup->svcs[i].want_up = false;
-    sup->dirty = true;
 }
 
 void supervisor_kill(struct supervisor *sup) {
@@ -426,55 +434,4 @@ bool supervisor_runs(const struct supervisor *sup) {
         if (svc_state_runs(sup->svcs[i].state))
             return true;
     return false;
-}
-
-/* One that has run before does not wait for one that has failed for good: it was there once. */
-static bool may_start(const struct supervisor *sup, size_t i) {
-    const struct svc *s = &sup->svcs[i];
-    for (size_t k = 0; k < sup->plan->n && !s->impatient; k++)
-        if (unit_in(&sup->plan->after[i], k) && !svc_is_up(&sup->svcs[k]) &&
-            !(s->starts > 0 && sup->svcs[k].state == SVC_FAILED))
-            return false;
-    return !s->hold;
-}
-
-static bool may_stop(const struct supervisor *sup, size_t i) {
-    for (size_t k = 0; k < sup->plan->n; k++)
-        if (unit_in(&sup->plan->after[k], i) && svc_state_runs(sup->svcs[k].state))
-            return false;
-    return true;
-}
-
-/* The first unit it requires that has failed, or NULL. */
-static const struct svc *failed_requirement(const struct supervisor *sup, size_t i) {
-    for (size_t k = 0; k < sup->plan->n; k++)
-        if (unit_in(&sup->plan->requires[i], k) && sup->svcs[k].state == SVC_FAILED)
-            return &sup->svcs[k];
-    return NULL;
-}
-
-static void settle_one(struct supervisor *sup, size_t i) {
-    struct svc *s = &sup->svcs[i];
-    const struct svc *bad = s->want_up ? failed_requirement(sup, i) : NULL;
-    bool idle = s->state == SVC_DOWN;
-    bool active = s->state == SVC_STARTING || s->state == SVC_READY || s->state == SVC_BACKOFF;
-    if (bad && s->state != SVC_FAILED)
-        (void)snprintf(s->reason, sizeof s->reason, "requires %s, which has failed",
-                       bad->conf->name);
-    if (bad && idle)
-        svc_event(s, EV_EXIT_FINAL);
-    else if (active && (bad || (!s->want_up && may_stop(sup, i))))
-        svc_event(s, EV_WANT_DOWN);
-    else if (s->want_up && idle && may_start(sup, i))
-        svc_event(s, EV_WANT_UP);
-}
-
-/* Ends: each pass that changes something moves a unit forward in its life, and a unit that
- * fails to start goes to backoff, which only a timer leaves. */
-void supervisor_settle(struct supervisor *sup) {
-    while (sup->dirty) {
-        sup->dirty = false;
-        for (size_t i = 0; i < sup->plan->n; i++)
-            settle_one(sup, sup->plan->order[i]);
-    }
 }

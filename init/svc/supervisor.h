@@ -30,8 +30,12 @@ struct svc {
     int (*before_stop)(void *svc); /* runs in a fork before the stop signal; may be NULL */
 
     enum svc_state state;
-    bool want_up;
+    bool want_up;                     /* derived: see wishes.c, as `parked` is */
+    bool stopped;                     /* by request; until it is asked to start */
+    bool again;                       /* stopped only until it is gone: a restart */
+    bool parked;                      /* it, or what it requires, is stopped: not needed */
     bool found_dead;                  /* stopped because a probe or the start deadline said so */
+    bool let_go;                      /* asked to end because it was not wanted */
     bool executed;                    /* exec has succeeded once */
     struct exec_failure exec_failure; /* of the present start; code 0: none */
     struct child child;
@@ -55,6 +59,9 @@ struct supervisor {
     struct svc *svcs;            /* plan->n of them; owned by the caller */
     const char *const *env;      /* what services inherit; borrowed */
     uint64_t sigmask, sigignore; /* for CMD: as pinnace itself was started */
+    struct rlimit nofile;        /* of what it starts: likewise; 0: as it is */
+    bool listen_taken;           /* descriptors of LISTEN_FDS are ours: CMD does not hear of any */
+    bool up;                     /* the box wants its units up */
     instant kill_at;             /* end of the grace; INSTANT_NEVER until the drain */
     uint32_t random;             /* jitter */
     bool dirty;
@@ -70,6 +77,16 @@ void supervisor_init(struct supervisor *sup, struct loop *l, struct children *cs
 /* Want everything up (or down). What happens when is settled in the plan's order. */
 void supervisor_up(struct supervisor *sup);
 void supervisor_down(struct supervisor *sup, instant kill_at);
+
+/* What somebody asks for, while the box is up. 0 or -ENOENT: there is nothing to execute.
+ * start: from whatever it is; also what it requires, where that is stopped or has failed. Past
+ * failures are forgotten. One that runs is left alone.
+ * stop: and first those that require it; down, and not needed, until it is asked to start. That
+ * is then also the end of the wait of those that require it.
+ * restart: stop, and start when it is gone. */
+int supervisor_start(struct supervisor *sup, size_t i);
+void supervisor_stop(struct supervisor *sup, size_t i);
+int supervisor_restart(struct supervisor *sup, size_t i);
 
 /* SIGKILL to all that runs, at once and in no order. */
 void supervisor_kill(struct supervisor *sup);

@@ -2,7 +2,6 @@
  * and allocate; it never returns. */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "sys/exec.h"
 #include "sys/signals.h"
 #include "sys/sys.h"
+#include "sys/user.h"
 
 extern char **environ;
 
@@ -82,37 +82,6 @@ static void set_limits(const struct spawn_req *r, int report) {
         child_fail(report, STEP_LIMITS, errno);
 }
 
-struct identity {
-    struct passwd *pw; /* NULL for a number that nobody is listed under */
-    uid_t uid;
-    gid_t gid;
-    bool own_gid; /* given as :GROUP */
-};
-
-/* "NAME", "UID", "NAME:GROUP", "UID:GID": docker run --user's grammar. */
-static int find_identity(const char *user, struct identity *id) {
-    char name[256];
-    (void)snprintf(name, sizeof name, "%s", user);
-    char *group = strchr(name, ':');
-    if (group)
-        *group++ = '\0';
-    unsigned number;
-    bool numeric = parse_uint(name, 0, UINT32_MAX - 1, &number, NULL) == 0;
-    id->pw = numeric ? getpwuid(number) : getpwnam(name);
-    if (!id->pw && !numeric)
-        return -ENOENT;
-    id->uid = id->pw ? id->pw->pw_uid : number;
-    id->gid = id->pw ? id->pw->pw_gid : number;
-    if (!group)
-        return 0;
-    id->own_gid = true;
-    struct group *gr = getgrnam(group);
-    if (!gr && parse_uint(group, 0, UINT32_MAX - 1, &number, NULL) < 0)
-        return -ENOENT;
-    id->gid = gr ? gr->gr_gid : number;
-    return 0;
-}
-
 static void set_login_env(const struct identity *id) {
     (void)setenv("HOME", id->pw ? id->pw->pw_dir : "/", 1);
     if (!id->pw) {
@@ -135,14 +104,12 @@ static void set_user(const struct spawn_req *r, struct identity *id, int report)
         child_fail(report, STEP_USER, -rc);
     if (r->ctty)
         (void)!fchown(0, id->uid, (gid_t)-1);
-    bool same = id->uid == geteuid() && id->gid == getegid();
-    rc = id->pw ? initgroups(id->pw->pw_name, id->gid) : setgroups(1, &id->gid);
-    if (rc < 0 && !(same && errno == EPERM))
-        child_fail(report, STEP_GROUPS, errno);
-    if (setresgid(id->gid, id->gid, id->gid) < 0)
-        child_fail(report, STEP_GROUPS, errno);
-    if (setresuid(id->uid, id->uid, id->uid) < 0)
-        child_fail(report, STEP_UID, errno);
+    rc = identity_groups(id);
+    if (rc < 0)
+        child_fail(report, STEP_GROUPS, -rc);
+    rc = identity_uid(id);
+    if (rc < 0)
+        child_fail(report, STEP_UID, -rc);
     if (r->login_env)
         set_login_env(id);
 }

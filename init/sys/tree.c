@@ -70,14 +70,16 @@ static bool parent_inside(const struct tree *t, pid_t parent, pid_t root) {
 }
 
 /* Children may come before their parents in /proc: repeat until nothing changes. */
-static void mark_inside(struct tree *t, pid_t root, const pid_t *spare, size_t nspare) {
+static void mark_inside(struct tree *t, pid_t root, const pid_t *spare, size_t nspare,
+                        pid_t through) {
     for (bool changed = true; changed;) {
         changed = false;
         for (size_t i = 0; i < t->n; i++) {
             struct process *p = &t->list[i];
             if (p->inside || p->pid == root || is_spared(p->pid, spare, nspare))
                 continue;
-            p->inside = p->parent == root || parent_inside(t, p->parent, root);
+            p->inside = p->parent == root || (through && p->parent == through) ||
+                        parent_inside(t, p->parent, root);
             changed |= p->inside;
         }
     }
@@ -104,7 +106,7 @@ static int signal_new(const struct tree *now, const struct tree *old, int sig) {
     return sent;
 }
 
-int tree_signal(pid_t root, const pid_t *spare, size_t nspare, int sig) {
+int tree_signal(pid_t root, const pid_t *spare, size_t nspare, pid_t through, int sig) {
     struct tree trees[2] = { { .n = 0 } };
     trees[0].list = calloc(MAX_PROCESSES, sizeof *trees[0].list);
     trees[1].list = calloc(MAX_PROCESSES, sizeof *trees[1].list);
@@ -115,7 +117,7 @@ int tree_signal(pid_t root, const pid_t *spare, size_t nspare, int sig) {
         rc = take_picture(now);
         if (rc < 0)
             break;
-        mark_inside(now, root, spare, nspare);
+        mark_inside(now, root, spare, nspare, through);
         int sent = signal_new(now, &trees[(pass + 1) % 2], sig);
         total += sent;
         if (sent == 0)
@@ -135,14 +137,15 @@ static void add_name(struct text *t, pid_t pid) {
     text_add(t, "%s%d (%s)", t->len ? ", " : "", pid, name);
 }
 
-int tree_names(pid_t root, const pid_t *spare, size_t nspare, char *out, size_t cap) {
+int tree_names(pid_t root, const pid_t *spare, size_t nspare, pid_t through, char *out,
+               size_t cap) {
     struct text t = { .buf = out, .cap = cap };
     struct tree tree = { .list = calloc(MAX_PROCESSES, sizeof *tree.list) };
     int n = 0;
     out[0] = '\0';
     int rc = tree.list ? take_picture(&tree) : -ENOMEM;
     if (rc == 0)
-        mark_inside(&tree, root, spare, nspare);
+        mark_inside(&tree, root, spare, nspare, through);
     for (size_t i = 0; i < tree.n && rc == 0; i++)
         if (tree.list[i].inside) {
             add_name(&t, tree.list[i].pid);

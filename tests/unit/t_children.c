@@ -151,6 +151,38 @@ static void the_living_stay(void) {
     OK(a.ends == 1 && a.how.signaled, "until it ends");
 }
 
+static struct exit_info strangers[4];
+static int nstrangers;
+
+static void orphan(struct children *cs, struct exit_info how) {
+    if (nstrangers < 4)
+        strangers[nstrangers] = how;
+    nstrangers++;
+    if (nstrangers == 1) /* as who looks whether another has ended as well */
+        (void)children_reap_one(cs, CONTAINER_OF(cs->live.next, struct child, link)->pid);
+}
+
+static void tells_of_orphans(void) {
+    struct job a;
+    pid_t one = zombie(5), two = zombie(128 + SIGKILL);
+    add(&a, zombie(7));
+    children.orphan = orphan;
+    reap(one);
+    OK(nstrangers == 2 && strangers[0].pid == one && strangers[0].code == 5 &&
+           strangers[1].pid == two && strangers[1].signaled && children.orphans == 2,
+       "of each, and how it ended");
+    OK(a.ends == 1 && a.how.code == 7, "not of who is registered: reaped in between, told once");
+    pid_t pid = zombie(3);
+    add(&a, pid);
+    OK(children_know(&children, pid) && !children_know(&children, two), "who is registered");
+    OK(children_reap_one(&children, pid) == 1 && a.ends == 1 && a.how.code == 3 &&
+           !children_know(&children, pid),
+       "one is reaped by name");
+    OK(children_reap_one(&children, pid) == -ECHILD && nstrangers == 2, "and then is no child");
+    children.orphan = NULL;
+    children.orphans = 0;
+}
+
 static void one_look_for_all(void) {
     static struct job jobs[3];
     for (int i = 0; i < 3; i++)
@@ -178,6 +210,8 @@ int main(void) {
     one_sigchld_for_many();
     callbacks_may_do_anything();
     the_living_stay();
+    children.reaped = NULL;
+    tells_of_orphans();
     one_look_for_all();
     children_fini(&children);
     loop_fini(&loop);

@@ -31,9 +31,11 @@ static int load(struct conf *c, const char *text) {
 static int load_option(struct conf *c, enum section_id id, const char *key, const char *value) {
     static char text[2 * MAX_INI_LINE];
     bool service = id == SECTION_SERVICE;
-    (void)snprintf(text, sizeof text, "[%s]\n%s = %s\n%s",
-                   service ? "service web" : sections[id].name, key, value,
-                   service && strcmp(key, "command") != 0 ? "command = x\n" : "");
+    (void)snprintf(text, sizeof text, "[%s%s]\n%s = %s\n%s", sections[id].name,
+                   service                 ? " web"
+                   : id == SECTION_CHANNEL ? " local"
+                                           : "",
+                   key, value, service && strcmp(key, "command") != 0 ? "command = x\n" : "");
     return load(c, text);
 }
 
@@ -63,6 +65,7 @@ static void has_only_good_rows(void) {
 #define D SECTION_DNS
 #define N SECTION_NET
 #define M SECTION_MAIN
+#define C SECTION_CHANNEL
 #define S SECTION_SERVICE
 
 static const struct {
@@ -112,6 +115,17 @@ static const struct {
     { M, "command", "" },
     { M, "map-signal", "TERM:QUIT HUP:0 RTMIN+1:64" },
     { M, "remap-exit", "0 143 255" },
+    { C, "listen", "none" },
+    { C, "listen", "unix:/run/x" },
+    { C, "dialect", "native" },
+    { C, "auth", "peer" },
+    { C, "auth", "none" },
+    { C, "token", "s p a c e" },
+    { C, "token-file", "/run/secrets/x" },
+    { C, "users", "ann 1000" },
+    { C, "origins", "https://example.org http://localhost:3000" },
+    { C, "mode", "0666" },
+    { C, "mode", "600" },
     { S, "command", "/bin/sh -c 'a ; b # c'" },
     { S, "oneshot", "yes" },
     { S, "alive-threshold", "1" },
@@ -126,10 +140,53 @@ static const struct {
     { S, "log", "none" },
 };
 
+#define LISTEN_FORMS "unix:PATH | tcp:ADDRESS:PORT | vsock:PORT | fd:NAME | auto | none"
+#define AN_ADDRESS   "an address such as 127.0.0.1, [::1], localhost or *; names are not looked up"
+
 static const struct {
     enum section_id id;
     const char *key, *value, *message;
 } bad[] = {
+    { C, "listen", "", "channel local.listen: '' is not one of " LISTEN_FORMS },
+    { C, "listen", "/run/x", "channel local.listen: '/run/x' is not one of " LISTEN_FORMS },
+    { C, "listen", "unix:run/x", "channel local.listen: 'unix:run/x' is not an absolute path" },
+    { C, "listen", "unix:", "channel local.listen: 'unix:' is not an absolute path" },
+    { C, "listen", "tcp:80",
+      "channel local.listen: 'tcp:80' is not tcp:ADDRESS:PORT or tcp:[ADDRESS]:PORT" },
+    { C, "listen", "tcp::80",
+      "channel local.listen: 'tcp::80' is not tcp:ADDRESS:PORT or tcp:[ADDRESS]:PORT" },
+    { C, "listen", "tcp:::1:80",
+      "channel local.listen: 'tcp:::1:80' is not tcp:ADDRESS:PORT or tcp:[ADDRESS]:PORT" },
+    { C, "listen", "tcp:[::1]80",
+      "channel local.listen: 'tcp:[::1]80' is not tcp:ADDRESS:PORT or tcp:[ADDRESS]:PORT" },
+    { C, "listen", "tcp:[]:80",
+      "channel local.listen: 'tcp:[]:80' is not tcp:ADDRESS:PORT or tcp:[ADDRESS]:PORT" },
+    { C, "listen", "tcp:[127.0.0.1]:80", "channel local.listen: '127.0.0.1' is not " AN_ADDRESS },
+    { C, "listen", "tcp:[localhost]:80", "channel local.listen: 'localhost' is not " AN_ADDRESS },
+    { C, "listen", "tcp:example.org:80", "channel local.listen: 'example.org' is not " AN_ADDRESS },
+    { C, "listen", "tcp:127.0.0.1:0",
+      "channel local.listen: port: '0' is not a whole number from 1 to 65535" },
+    { C, "listen", "tcp:127.0.0.1:65536",
+      "channel local.listen: port: '65536' is not a whole number from 1 to 65535" },
+    { C, "listen",
+      "tcp:127.0.0.1:", "channel local.listen: port: '' is not a whole number from 1 to 65535" },
+    { C, "listen", "tcp:127.0.0.1:80x",
+      "channel local.listen: port: '80x' is not a whole number from 1 to 65535" },
+    { C, "listen", "vsock:4294967295",
+      "channel local.listen: port: '4294967295' is not a whole number from 1 to 4294967294" },
+    { C, "listen",
+      "fd:", "channel local.listen: 'fd:' is not a name in LISTEN_FDNAMES, or a number" },
+    { C, "listen", "fd:a:b",
+      "channel local.listen: 'fd:a:b' is not a name in LISTEN_FDNAMES, or a number" },
+    { C, "dialect", "x", "channel local.dialect: 'x' is not one of native" },
+    { C, "auth", "pear",
+      "channel local.auth: 'pear' is not one of auto | peer | token | none (did you mean peer?)" },
+    { C, "token-file", "auto", "channel local.token-file: 'auto' is not an absolute path" },
+    { C, "mode", "01000",
+      "channel local.mode: '01000' is not a mode such as 0600, octal, at most 0777" },
+    { C, "mode", "rw", "channel local.mode: 'rw' is not a mode such as 0600, octal, at most 0777" },
+    { C, "mode", "0680",
+      "channel local.mode: '0680' is not a mode such as 0600, octal, at most 0777" },
     { P, "log", "jsn", "pinnace.log: 'jsn' is not one of text | json (did you mean json?)" },
     { P, "log", "", "pinnace.log: '' is not one of text | json" },
     { P, "log-level", "warning",
@@ -281,9 +338,10 @@ static void refuses_structure(void) {
         { "log = json\n", "a.ini:1: 'log' stands before any [section]" },
         { "[mian]\n",
           "a.ini:1: [mian] is not a section; there are [pinnace], [engine], [dns], [net], [main], "
-          "[service NAME] (did you mean [main]?)" },
+          "[channel NAME], [service NAME] (did you mean [main]?)" },
         { "\n\n[zzzzzzzzz]\n", "a.ini:3: [zzzzzzzzz] is not a section; there are [pinnace], "
-                               "[engine], [dns], [net], [main], [service NAME]" },
+                               "[engine], [dns], [net], [main], [channel NAME], "
+                               "[service NAME]" },
         { "[main]\ncomand = x\n", "a.ini:2: main.comand: no such key (did you mean command?)" },
         { "[service web]\nrestrat = always\n",
           "a.ini:2: web.restrat: no such key (did you mean restart?)" },
@@ -324,6 +382,160 @@ static void refuses_structure(void) {
         if (rc == 0)
             conf_free(&c);
     }
+}
+
+/* --- channels -------------------------------------------------------------------------------- */
+
+static void parses_where_to_listen(void) {
+    static const struct {
+        const char *text;
+        enum listen_kind kind;
+        const char *what; /* the address; or the field text */
+        unsigned port;
+    } rows[] = {
+        { "tcp:127.0.0.1:8080", LISTEN_TCP, "127.0.0.1", 8080 },
+        { "tcp:localhost:1", LISTEN_TCP, "127.0.0.1", 1 },
+        { "tcp:0.0.0.0:65535", LISTEN_TCP, "0.0.0.0", 65535 },
+        { "tcp:[::1]:80", LISTEN_TCP, "::1", 80 },
+        { "tcp:[::]:80", LISTEN_TCP, "::", 80 },
+        { "tcp:*:80", LISTEN_TCP, "::", 80 },
+        { "vsock:1024", LISTEN_VSOCK, "vsock:1024", 1024 },
+        { "vsock:4294967294", LISTEN_VSOCK, "vsock:4294967294", 4294967294 },
+        { "unix:/run/a b", LISTEN_UNIX, "/run/a b", 0 },
+        { "fd:web", LISTEN_FD, "web", 0 },
+        { "fd:0", LISTEN_FD, "0", 0 },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char text[200], ip[IP_TEXT];
+        struct conf c;
+        (void)snprintf(text, sizeof text, "[channel x]\nlisten = %s\nauth = none\n", rows[i].text);
+        if (!OK(load(&c, text) == 0, "%s: %s", rows[i].text, err.text))
+            continue;
+        const struct listen_spec *l = &c.channels[1]->listen;
+        const char *what = l->kind == LISTEN_TCP ? ip_text(&l->ip, ip) : l->text;
+        OK(l->kind == rows[i].kind && strcmp(what, rows[i].what) == 0 && l->port == rows[i].port,
+           "%s is %s, %u", rows[i].text, what, l->port);
+        OK(l->kind != LISTEN_TCP || strcmp(l->text, rows[i].text) == 0, "as written");
+        conf_free(&c);
+    }
+}
+
+static void bounds_listen(void) {
+    char path[120], text[200];
+    struct conf c;
+    memset(path, 'a', sizeof path);
+    path[0] = '/';
+    for (int n = 107; n <= 108; n++) {
+        (void)snprintf(text, sizeof text, "[channel local]\nlisten = unix:%.*s\n", n, path);
+        int rc = load(&c, text);
+        OK(rc == (n == 107 ? 0 : -ENAMETOOLONG), "a path of %d bytes: %s", n, err.text);
+        if (rc == 0)
+            conf_free(&c);
+    }
+    (void)snprintf(text, sizeof text, "[channel x]\nauth = none\nlisten = tcp:%s:80\n", path + 1);
+    OK(load(&c, text) < 0, "an address of 119 bytes: %s", err.text);
+}
+
+static void decides_who_may_ask(void) {
+    struct conf c;
+    OK(load(&c, "") == 0 && c.nchannels == 1, "a channel without being written: %s", err.text);
+    const struct channel_conf *l = c.channels[0];
+    OK(strcmp(l->name, "local") == 0 && l->listen.kind == LISTEN_AUTO && l->auth == AUTH_PEER &&
+           l->mode == 0600 && l->dialect == DIALECT_NATIVE && !l->token && !l->token_file,
+       "and how it is");
+    conf_free(&c);
+    OK(load(&c, "[channel a]\nlisten = tcp:127.0.0.1:1\ntoken = t\n"
+                "[channel b]\nlisten = vsock:1\ntoken-file = /t\n"
+                "[channel c]\nlisten = unix:/c\nusers = ann 7\nmode = 0666\n"
+                "[channel d]\nlisten = fd:d\nauth = peer\n"
+                "[channel e]\nlisten = tcp:*:1\nauth = none\n"
+                "[channel f]\nlisten = none\n"
+                "[channel local]\nlisten = none\n") == 0,
+       "channels: %s", err.text);
+    static const int auths[] = { AUTH_TOKEN, AUTH_TOKEN, AUTH_TOKEN, AUTH_PEER,
+                                 AUTH_PEER,  AUTH_NONE,  AUTH_TOKEN };
+    for (size_t i = 0; i < COUNT_OF(auths); i++)
+        OK(c.channels[i]->auth == auths[i], "%s: %d", c.channels[i]->name, c.channels[i]->auth);
+    OK(strcmp(c.channels[1]->token, "t") == 0 && strcmp(c.channels[2]->token_file, "/t") == 0 &&
+           strcmp(c.channels[3]->users[1], "7") == 0 && c.channels[3]->mode == 0666,
+       "values");
+    conf_free(&c);
+    OK(c.nchannels == 0, "freed");
+}
+
+static void refuses_channels(void) {
+    static const struct {
+        const char *text, *message;
+    } rows[] = {
+        { "[channel x]\n", "config: [channel x]: it needs listen = unix:PATH, tcp:ADDRESS:PORT, "
+                           "vsock:PORT or fd:NAME" },
+        { "[channel x]\nlisten = auto\n",
+          "a.ini: [channel x]: it needs listen = unix:PATH, tcp:ADDRESS:PORT, vsock:PORT or "
+          "fd:NAME" },
+        { "[channel a-b.c]\nlisten = tcp:127.0.0.1:1\n",
+          "a.ini: [channel a-b.c]: whoever asks here must show a token: write token-file = PATH, "
+          "or "
+          "set PINNACE_CHANNEL_A_B_C_TOKEN; or write auth = none" },
+        { "[channel x]\nlisten = unix:/x\nauth = token\n",
+          "a.ini: [channel x]: whoever asks here must show a token: write token-file = PATH, or "
+          "set PINNACE_CHANNEL_X_TOKEN; or write auth = none" },
+        { "[channel x]\nlisten = unix:/x\nauth = token\ntoken = t\ntoken-file = /t\n",
+          "a.ini: [channel x]: there is a token and a token-file; drop one of them" },
+        { "[channel x]\nlisten = tcp:127.0.0.1:1\nauth = peer\n",
+          "a.ini: [channel x]: auth = peer is for unix sockets: elsewhere nobody says who asks; "
+          "use token" },
+        { "[channel x]\nlisten = vsock:1\nauth = peer\n",
+          "a.ini: [channel x]: auth = peer is for unix sockets: elsewhere nobody says who asks; "
+          "use token" },
+        { "[channel x]\nlisten = unix:/x\n[channel y]\nlisten = unix:/x\n",
+          "a.ini: [channel y]: [channel x] listens there already" },
+        { "[channel x]\nlisten = fd:a\nauth = none\n[channel y]\nlisten = fd:a\nauth = none\n",
+          "a.ini: [channel y]: [channel x] listens there already" },
+        { "[channel x]\nlisten = vsock:7\nauth = none\n[channel y]\nlisten = vsock:7\nauth=none\n",
+          "a.ini: [channel y]: [channel x] listens there already" },
+        { "[channel x]\nlisten = tcp:localhost:7\nauth = none\n"
+          "[channel y]\nlisten = tcp:127.0.0.1:7\nauth = none\n",
+          "a.ini: [channel y]: [channel x] listens there already" },
+        { "[channel a/b]\n",
+          "a.ini:1: channel name 'a/b' may hold letters, digits and, not first, - _ ." },
+        { "[channel ]\n", "a.ini:1: a channel name has 1 to 31 bytes" },
+        { "[channel local]\nlisen = auto\n",
+          "a.ini:2: channel local.lisen: no such key (did you mean listen?)" },
+        { "[channel local]\nmode = 0600\nmode = 0600\n",
+          "a.ini:3: channel local.mode: given twice" },
+        { "[chanel local]\n",
+          "a.ini:1: [chanel local] is not a section; there are [pinnace], [engine], [dns], [net], "
+          "[main], [channel NAME], [service NAME]" },
+        { "[channels]\n",
+          "a.ini:1: [channels] is not a section; there are [pinnace], [engine], [dns], [net], "
+          "[main], [channel NAME], [service NAME]" },
+    };
+    struct conf c;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        int rc = load(&c, rows[i].text);
+        OK(rc < 0 && strcmp(err.text, rows[i].message) == 0, "says: %s", err.text);
+        if (rc == 0)
+            conf_free(&c);
+    }
+    static const char *const fine[] = {
+        "[channel x]\nlisten = tcp:127.0.0.1:7\nauth = none\n"
+        "[channel y]\nlisten = tcp:127.0.0.2:7\nauth = none\n",
+        "[channel x]\nlisten = tcp:127.0.0.1:7\nauth = none\n"
+        "[channel y]\nlisten = tcp:127.0.0.1:8\nauth = none\n",
+        "[channel x]\nlisten = none\n[channel y]\nlisten = none\n",
+        "[channel main]\nlisten = none\n[channel engine]\nlisten = none\n",
+    };
+    for (size_t i = 0; i < COUNT_OF(fine); i++) {
+        OK(load(&c, fine[i]) == 0, "not the same: %s", err.text);
+        conf_free(&c);
+    }
+    static char text[MAX_CHANNELS * 64];
+    struct text t = TEXT(text);
+    for (int i = 1; i <= MAX_CHANNELS; i++) /* and local */
+        text_add(&t, "[channel c%d]\nlisten = none\n", i);
+    OK(load(&c, text) == -E2BIG &&
+           strcmp(err.text, "a.ini:31: [channel c16] is one too many, 16 are allowed") == 0,
+       "one more than there may be: %s", err.text);
 }
 
 static void reads_the_form(void) {
@@ -434,6 +646,9 @@ static const char full[] =
     "max-restarts = 7\non-failure = shutdown\n"
     "[main]\ncommand = sh -c 'a ; b # c'\nstart = now\non-exit = stay\nuser = 1:2\ncwd = /w\n"
     "env = B=2\nsignal-group = yes\nmap-signal = TERM:INT\nremap-exit = 143\n"
+    "[channel local]\nlisten = unix:/run/l\nusers = ann 'b c'\nmode = 0660\n"
+    "[channel remote]\nlisten = tcp:*:8080\ndialect = native\nauth = token\n"
+    "token-file = /run/secrets/token\norigins = https://example.org\n"
     "[service db]\ncommand = postgres -D /data\noneshot = no\nafter = net\nrequires = net\n"
     "ready = tcp:127.0.0.1:5432\nready-every = 1s\nalive = tcp:127.0.0.1:5432\nalive-every = 2s\n"
     "alive-threshold = 4\nprobe-timeout = 3s\nstart-timeout = 9s\nrestart = always\n"
@@ -458,13 +673,23 @@ static void dumps_what_it_read(void) {
         OK(strstr(dumped[0], want), "the dump has: %.*s", (int)strcspn(line, "\n"), line);
     }
     OK(load(&c, "") == 0 && dump(&c, dumped[0]), "defaults");
-    for (int i = 0; i < SECTION_SERVICE; i++)
+    for (int i = 0; i < SECTION_SERVICE; i++) /* there is no service */
         for (size_t k = 0; k < sections[i].n; k++) {
             char want[128];
             const struct option *o = &sections[i].options[k];
             (void)snprintf(want, sizeof want, "\n%s = %s\n", o->key, o->preset ? o->preset : "");
             OK(strstr(dumped[0], want), "default of %s.%s is dumped", sections[i].name, o->key);
         }
+    conf_free(&c);
+}
+
+static void keeps_secrets(void) {
+    struct conf c;
+    OK(load(&c, "[channel x]\nlisten = vsock:1\ntoken = hush\n") == 0 && dump(&c, dumped[0]),
+       "a token: %s", err.text);
+    OK(!strstr(dumped[0], "hush") &&
+           strstr(dumped[0], "\n; token is set, and a secret: it is not shown\n"),
+       "is not in the dump, which says so");
     conf_free(&c);
 }
 
@@ -579,6 +804,11 @@ int main(void) {
     bounds_lines();
     bounds_services();
     bounds_words();
+    parses_where_to_listen();
+    bounds_listen();
+    decides_who_may_ask();
+    refuses_channels();
+    keeps_secrets();
     dumps_what_it_read();
     lists_every_option();
     if (OK(mkdtemp(dir), "a directory"))

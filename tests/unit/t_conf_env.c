@@ -122,6 +122,26 @@ static void makes_and_finds_services(void) {
     conf_free(&c);
 }
 
+static void makes_and_finds_channels(void) {
+    struct conf c;
+    OK(load(&c, "[channel my-own.1]\nlisten = tcp:127.0.0.1:1\ntoken-file = /f\n",
+            ENV("PINNACE_CHANNEL_LOCAL_MODE=0660", "PINNACE_CHANNEL_MY_OWN_1_TOKEN_FILE=/e",
+                "PINNACE_CHANNEL_REMOTE_LISTEN=vsock:9", "PINNACE_CHANNEL_REMOTE_TOKEN=t",
+                "PINNACE_CHANNEL_SERVICE_HOST=10.0.0.1", "PINNACE_CHANNEL_LISTEN=x")) == 0,
+       "channels: %s", err.text);
+    OK(c.nchannels == 3 && c.channels[0]->mode == 0660 &&
+           strcmp(c.channels[1]->token_file, "/e") == 0 && !c.channels[1]->token,
+       "a known one is found by its variable name; the longest key counts");
+    OK(strcmp(c.channels[2]->name, "remote") == 0 && c.channels[2]->listen.port == 9 &&
+           strcmp(c.channels[2]->token, "t") == 0 && c.channels[2]->auth == AUTH_TOKEN,
+       "a new one is made: %s", c.channels[2]->name);
+    conf_free(&c);
+    OK(load(&c, "", ENV("PINNACE_CHANNEL_A_LISTEN=tcp:1.2.3.4:0")) < 0 &&
+           strcmp(err.text, "environment: PINNACE_CHANNEL_A_LISTEN: channel a.listen: port: '0' is "
+                            "not a whole number from 1 to 65535") == 0,
+       "says: %s", err.text);
+}
+
 static void loads_all_together(void) {
     struct conf c;
     OK(conf_load(&c, NULL, ENV("PINNACE_CONFIG=/tmp/none/such.ini"), &err) == -ENOENT &&
@@ -164,6 +184,7 @@ int main(void) {
     bounds_names();
     refuses_bad_values();
     makes_and_finds_services();
+    makes_and_finds_channels();
     loads_all_together();
     dumps_what_no_line_can_hold();
     return tap_end();

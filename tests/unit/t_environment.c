@@ -22,7 +22,10 @@ static const char *const base[] = { "PATH=/bin",
                                     "AB=2",
                                     "PINNACE_TOKENS=",
                                     "LISTEN_ADDRESS=:8",
+                                    "PINNACE_CHANNEL_A_B_TOKEN=secret",
+                                    "PINNACE_CHANNEL_TOKEN=secret",
                                     NULL };
+static bool listens;
 
 /* The variables, joined by blanks. */
 static const char *made(enum svc_kind kind, const char *const *add, const char *notify) {
@@ -30,7 +33,9 @@ static const char *made(enum svc_kind kind, const char *const *add, const char *
     struct text t = TEXT(buf);
     struct err e = { 0 };
     AUTO_FREE const char **env = NULL;
-    struct env_request r = { .base = base, .add = add, .notify_path = notify, .kind = kind };
+    struct env_request r = {
+        .base = base, .add = add, .notify_path = notify, .kind = kind, .listen_taken = listens
+    };
     buf[0] = '\0';
     if (environment_make(&r, &env, &e) < 0)
         return "failed";
@@ -70,5 +75,14 @@ int main(void) {
        "PATH=/bin DOCKER_HOST=tcp://x PINNACE_LOG=x A=1 AB=2 PINNACE_TOKENS= LISTEN_ADDRESS=:8 "
        "NOTIFY_SOCKET=/run/n",
        "its notify socket wins");
+    listens = true;
+    is(made(SVC_KIND_MAIN, NULL, NULL),
+       "PATH=/bin DOCKER_HOST=tcp://x PINNACE_LOG=x A=1 AB=2 PINNACE_TOKENS= LISTEN_ADDRESS=:8",
+       "CMD, when the sockets are pinnace's");
+    is(made(SVC_KIND_SERVICE,
+            LIST("PINNACE_CHANNEL_A_TOKEN_FILE=/f", "PINNACE_CHANNEL_A_TOKEN=of its own"), NULL),
+       "PATH=/bin DOCKER_HOST=tcp://x PINNACE_LOG=x A=1 AB=2 PINNACE_TOKENS= LISTEN_ADDRESS=:8 "
+       "PINNACE_CHANNEL_A_TOKEN_FILE=/f PINNACE_CHANNEL_A_TOKEN=of its own",
+       "a token that is added");
     return tap_end();
 }

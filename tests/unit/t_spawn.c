@@ -322,6 +322,70 @@ static void makes_sessions(void) {
     OK(strcmp(output, want) == 0, "neither: %s", output);
 }
 
+/* --- announcing, terminals ---------------------------------------------------------------- */
+
+struct announcement {
+    int fd, answer;
+};
+
+/* In the child, before anything else: it still has all of the parent's, and its environment. */
+static int announce(void *arg) {
+    const struct announcement *a = arg;
+    pid_t pid = getpid();
+    bool early = getsid(0) != pid && !getenv("HOME");
+    if (write(a->fd, &pid, sizeof pid) != sizeof pid || !early)
+        return EBADMSG;
+    return a->answer;
+}
+
+static void announces(void) {
+    int p[2];
+    pid_t told = 0;
+    OK(pipe2(p, O_CLOEXEC | O_NONBLOCK) == 0, "a pipe");
+    struct announcement a = { .fd = p[1] };
+    struct spawn_req r = request(ARGV("echo", "ran"));
+    r.announce = announce;
+    r.announce_arg = &a;
+    r.own_session = r.only_stdio = true;
+    (void)unsetenv("HOME");
+    pid_t pid = run(r);
+    OK(strcmp(output, "ran\n") == 0 && read(p[0], &told, sizeof told) == sizeof told && told == pid,
+       "it says who it is, and is executed");
+    a.answer = EPIPE;
+    r.stdio[0] = 999; /* never come to */
+    OK(fails(r, STEP_ANNOUNCE, EPIPE, 127) && output[0] == '\0', "or is not: %d", failure.code);
+    OK(read(p[0], &told, sizeof told) == sizeof told, "having said so");
+    fd_close(&p[0]);
+    fd_close(&p[1]);
+}
+
+static void takes_a_terminal(void) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0) {
+        OK(true, "no terminals here # SKIP");
+        return;
+    }
+    char path[64];
+    (void)ptsname_r(master, path, sizeof path);
+    AUTO_FD int tty = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    struct spawn_req r =
+        request(ARGV("sh", "-c", "exec 2>/dev/null; (: </dev/tty) && echo has one"));
+    r.stdio[0] = tty;
+    r.own_session = true;
+    (void)run(r);
+    OK(strcmp(output, "") == 0, "a session has no terminal of itself: %s", output);
+    r.ctty = true;
+    (void)run(r);
+    OK(strcmp(output, "has one\n") == 0, "the one on fd 0 becomes it: %s", output);
+    AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    r.stdio[0] = null;
+    OK(fails(r, STEP_SESSION, ENOTTY, 127), "where there is one: %d", failure.code);
+    r.own_session = false;
+    (void)run(r);
+    OK(failure.step == -1 && status != 127, "only with a session of its own");
+    fd_close(&master);
+}
+
 static void sets_signals(void) {
     struct spawn_req r =
         request(ARGV("sh", "-c", "grep -E 'Sig(Blk|Ign)' /proc/self/status | tr '\\n\\t' '  '"));
@@ -434,6 +498,8 @@ int main(int argc, char **argv) {
     sets_stdio_and_descriptors();
     sets_limits();
     makes_sessions();
+    announces();
+    takes_a_terminal();
     sets_signals();
     passes_listen_pid();
     forks();

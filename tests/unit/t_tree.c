@@ -63,28 +63,40 @@ static void in_child(const char *what, int (*run)(void)) {
 static int reaches_sessions(void) {
     (void)tree(5, true, "a) R 1 (b");
     (void)tree(3, false, "plain");
-    int sent = tree_signal(getpid(), NULL, 0, SIGTERM);
+    int sent = tree_signal(getpid(), NULL, 0, 0, SIGTERM);
     return sent == 8 && reap_all(SIGTERM) == 8 ? 0 : 1;
 }
 
 static int spares_a_branch(void) {
     pid_t a = tree(4, true, "a");
     pid_t spared[2] = { pids[1], a };
-    int sent = tree_signal(getpid(), spared, 1, SIGKILL); /* a, but not its child */
+    int sent = tree_signal(getpid(), spared, 1, 0, SIGKILL); /* a, but not its child */
     bool good =
         sent == 1 && kill(pids[1], 0) == 0 && kill(pids[2], 0) == 0 && kill(pids[3], 0) == 0;
     siginfo_t si;
     (void)waitid(P_PID, (id_t)a, &si, WEXITED);
-    int rest = tree_signal(getpid(), NULL, 0, SIGKILL);
+    int rest = tree_signal(getpid(), NULL, 0, 0, SIGKILL);
     return good && rest == 3 && reap_all(SIGKILL) == 3 ? 0 : 1;
+}
+
+static int goes_through_one(void) {
+    pid_t a = tree(4, true, "a");
+    pid_t spared[2] = { pids[1], a };
+    int sent = tree_signal(getpid(), spared, 2, a, SIGKILL); /* neither, but a's other kin */
+    bool good = sent == 0 && kill(a, 0) == 0 && kill(pids[1], 0) == 0;
+    sent = tree_signal(getpid(), spared + 1, 1, a, SIGKILL); /* all below a */
+    good = good && sent == 3 && kill(a, 0) == 0;
+    int rest = tree_signal(getpid(), NULL, 0, 0, SIGKILL);
+    (void)reap_all(SIGKILL);
+    return good && rest >= 1 ? 0 : 1;
 }
 
 static int takes_a_root_below(void) {
     pid_t a = tree(3, false, "a"), first = pids[1];
     pid_t b = tree(2, false, "b");
-    int sent = tree_signal(a, NULL, 0, SIGKILL); /* not a itself, not b */
+    int sent = tree_signal(a, NULL, 0, 0, SIGKILL); /* not a itself, not b */
     bool good = sent == 2 && kill(b, 0) == 0 && kill(a, 0) == 0 && first > 0;
-    int rest = tree_signal(getpid(), NULL, 0, SIGKILL);
+    int rest = tree_signal(getpid(), NULL, 0, 0, SIGKILL);
     (void)reap_all(SIGKILL);
     return good && rest >= 3 ? 0 : 1;
 }
@@ -94,7 +106,7 @@ static int wakes_the_stopped(void) {
     (void)kill(a, SIGSTOP);
     siginfo_t si;
     (void)waitid(P_PID, (id_t)a, &si, WSTOPPED);
-    return tree_signal(getpid(), NULL, 0, SIGTERM) == 1 && reap_all(SIGTERM) == 1 ? 0 : 1;
+    return tree_signal(getpid(), NULL, 0, 0, SIGTERM) == 1 && reap_all(SIGTERM) == 1 ? 0 : 1;
 }
 
 /* Parents that make children all the time: a walk meets strangers at every look. */
@@ -119,7 +131,7 @@ static int meets_what_forks_meanwhile(void) {
     }
     for (int i = 0; i < 64; i++)
         (void)!read(p[0], &c, 1);
-    (void)tree_signal(getpid(), NULL, 0, SIGKILL);
+    (void)tree_signal(getpid(), NULL, 0, 0, SIGKILL);
     int left = 0, status;
     close(p[1]);
     while (waitpid(-1, &status, 0) > 0) /* for ever, if one were left: the alarm ends it */
@@ -128,8 +140,8 @@ static int meets_what_forks_meanwhile(void) {
 }
 
 static int finds_nobody(void) {
-    return tree_signal(getpid(), NULL, 0, SIGTERM) == 0 &&
-                   tree_signal(999999999, NULL, 0, SIGTERM) == 0
+    return tree_signal(getpid(), NULL, 0, 0, SIGTERM) == 0 &&
+                   tree_signal(999999999, NULL, 0, 0, SIGTERM) == 0
                ? 0
                : 1;
 }
@@ -137,6 +149,7 @@ static int finds_nobody(void) {
 int main(void) {
     in_child("children in sessions of their own are reached; names cannot lie", reaches_sessions);
     in_child("a spared process keeps its children", spares_a_branch);
+    in_child("one is spared, and its children are not", goes_through_one);
     in_child("another root than ourselves, which is not signalled", takes_a_root_below);
     in_child("who is stopped is continued", wakes_the_stopped);
     in_child("what is forked during the walk is reached", meets_what_forks_meanwhile);

@@ -4,7 +4,7 @@
  *         \-> failed                        (it never executed: told once, then forgotten)
  *
  * The channel is the parent of its jobs and reaps them. Each job's child announces itself to
- * PID 1, with copies of its pipes, before it executes; PID 1 keeps them (pid1/jobs.c), so that a
+ * PID 1, with copies of its pipes, before it executes; PID 1 keeps them (pid1/held.c), so that a
  * job outlives this process: the next channel adopts it.
  *
  * Callbacks are called from the loop, never from within a call of this module.

@@ -1,0 +1,13 @@
+/* base64.h — RFC 4648 base 64 with padding. PURE. */
+#ifndef BASE_BASE64_H
+#define BASE_BASE64_H
+
+#include <stddef.h>
+
+/* Bytes that `n` bytes become, without a NUL. */
+static inline size_t base64_len(size_t n) { return (n + 2) / 3 * 4; }
+
+/* Encode into out[base64_len(n)]; not NUL-terminated. */
+void base64_encode(const void *bytes, size_t n, char *out);
+
+#endif

@@ -1,0 +1,134 @@
+#include "cli/host.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/vm_sockets.h>
+
+#include "base/own.h"
+#include "base/str.h"
+#include "conf/rundir.h"
+#include "probes/attempt.h"
+
+enum {
+    BACKLOG_PAUSE_MS = 5, /* before a full backlog is tried again */
+    KEEPALIVE_S = 30,     /* of silence; then a peer that has vanished is found out */
+};
+
+/* --- what was written ------------------------------------------------------------------------- */
+
+static int parse_vsock(struct host *out, const char *text, struct err *e) {
+    char cid[16];
+    size_t n = strcspn(text, ":");
+    if (text[n] != ':' || n >= sizeof cid)
+        return err_set(e, EINVAL, "'%.80s' is not CID:PORT", text);
+    (void)snprintf(cid, sizeof cid, "%.*s", (int)n, text);
+    int rc = parse_uint(cid, 0, UINT32_MAX - 1, &out->cid, e);
+    return rc < 0 ? rc : parse_uint(text + n + 1, 0, UINT32_MAX - 1, &out->port, e);
+}
+
+int host_parse(struct host *out, const char *text, struct err *e) {
+    int rc = 0;
+    (void)snprintf(out->text, sizeof out->text, "%s", text);
+    if (has_prefix(text, "unix://")) {
+        out->kind = HOST_UNIX;
+        rc = path_check(text + 7, "unix", sizeof out->path, e);
+        if (rc == 0)
+            (void)snprintf(out->path, sizeof out->path, "%s", text + 7);
+    } else if (has_prefix(text, "tcp://")) {
+        out->kind = HOST_TCP;
+        rc = endpoint_parse(&out->to, text + 6, "tcp", 0, HOST_OR_NAME, e);
+    } else if (has_prefix(text, "vsock://")) {
+        out->kind = HOST_VSOCK;
+        rc = parse_vsock(out, text + 8, e);
+    } else
+        rc = err_set(e, EINVAL, "it is not one of unix:///PATH, tcp://HOST:PORT, vsock://CID:PORT");
+    return rc < 0 ? err_wrap(e, "host '%.80s'", text) : 0;
+}
+
+int host_find(struct host *out, const char *given, struct err *e) {
+    char dir[RUNDIR_MAX];
+    const char *run_dir = getenv("PINNACE_RUN_DIR"), *host = given ? given : getenv("PINNACE_HOST");
+    *out = (struct host){ .kind = HOST_UNIX };
+    if (host && host[0])
+        return host_parse(out, host, e);
+    if (rundir_find(run_dir ? run_dir : "auto", 0, dir, NULL) < 0)
+        return err_set(e, ENOENT,
+                       "no pinnace runs here (there is no run directory); -H or PINNACE_HOST "
+                       "names one elsewhere");
+    (void)snprintf(out->path, sizeof out->path, "%s/pinnace.sock", dir);
+    (void)snprintf(out->text, sizeof out->text, "%s", out->path);
+    return 0;
+}
+
+/* --- connecting ------------------------------------------------------------------------------- */
+
+/* A backlog that is full says EAGAIN at once. */
+static int dial_socket(const char *path, instant deadline) {
+    int fd;
+    while ((fd = dial_unix(path)) == -EAGAIN) {
+        if (!instant_before(instant_now(), deadline))
+            return -ETIMEDOUT;
+        (void)poll(NULL, 0, BACKLOG_PAUSE_MS);
+    }
+    return fd;
+}
+
+static int dial_vsock(const struct host *h, instant deadline) {
+    struct sockaddr_vm to = { .svm_family = AF_VSOCK, .svm_cid = h->cid, .svm_port = h->port };
+    int why = 0;
+    socklen_t len = sizeof why;
+    AUTO_FD int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
+        int rc = errno == EINPROGRESS ? await_fd(fd, POLLOUT, deadline) : -errno;
+        if (rc == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &len) == 0)
+            rc = -why;
+        if (rc < 0)
+            return rc;
+    }
+    return fd_take(&fd);
+}
+
+/* Streams may be silent for hours: a peer that is gone without a word must not be waited for. */
+static void tune(int fd) {
+    int on = 1, idle = KEEPALIVE_S, every = KEEPALIVE_S / 3;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
+}
+
+static int dial_tcp(const struct host *h, instant deadline, struct err *e) {
+    struct address all[MAX_PROBE_ADDRS];
+    int n = address_find(all, &h->to, deadline, e);
+    int fd = n < 0 ? n : dial_any(all, (size_t)n, false, deadline, e);
+    if (fd >= 0)
+        tune(fd);
+    return fd;
+}
+
+static int explain(const struct host *h, int rc, struct err *e) {
+    if (rc == -ENOENT || rc == -ECONNREFUSED)
+        return err_set(e, -rc, "no pinnace answers at %s: %s", h->text, strerror(-rc));
+    if (rc == -EACCES || rc == -EPERM)
+        return err_set(e, EACCES, "you may not ask the pinnace at %s: %s", h->text, strerror(-rc));
+    return err_sys(e, -rc, "connect to pinnace at %s", h->text);
+}
+
+int host_dial(const struct host *h, instant deadline, struct err *e) {
+    if (h->kind == HOST_TCP) {
+        int fd = dial_tcp(h, deadline, e);
+        return fd < 0 ? err_wrap(e, "%s", h->text) : fd;
+    }
+    int fd = h->kind == HOST_UNIX ? dial_socket(h->path, deadline) : dial_vsock(h, deadline);
+    return fd < 0 ? explain(h, fd, e) : fd;
+}
