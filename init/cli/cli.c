@@ -107,7 +107,7 @@ static int verb_version(const struct args *a) {
 static const struct verb verbs[] = {
     { "run", "[--] [CMD...]", 0, ANY_NUMBER, VERB_REST, WORD_COMMAND, run_options, verb_run,
       "start a box without being PID 1" },
-    { "exec", "[--] CMD [ARG...]", 1, ANY_NUMBER, R | VERB_REST | VERB_COMMAND, WORD_COMMAND, exec_options, verb_exec,
+    { "exec", "CMD [ARG...]", 1, ANY_NUMBER, R | VERB_REST | VERB_COMMAND, WORD_COMMAND, exec_options, verb_exec,
       "run a command in the box, and end as it does" },
     { "attach", "JOB", 1, 1, R | VERB_COMMAND, WORD_JOB, attach_options, verb_attach,
       "connect to a job, by id or tag, and end as it does" },

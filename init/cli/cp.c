@@ -1,3 +1,4 @@
+#if __has_include("channel/files/worker.h") /* until it is there */
 /* cp.c — `pinnace cp`: files and trees into the box and out of it, by docker's rules for where they
  * go:
  *
@@ -462,3 +463,5 @@ int verb_cp(const struct args *a) {
     progress_end(&c->progress, rc == 0);
     return rc < 0 ? cli_fail(&e) : CLI_OK;
 }
+
+#endif

@@ -16,7 +16,7 @@
 #include "engine/prepare.h"
 #include "logs/role.h"
 #include "net/role.h"
-#include "pid1/jobs.h"
+#include "pid1/held.h"
 #include "svc/supervisor.h"
 #include "svc/timeline.h"
 
@@ -76,7 +76,7 @@ struct box {
     bool listens;             /* on any of them */
     void *job_table;          /* that channels share, and we never read */
     const char **job_env;     /* what jobs inherit; owned */
-    struct jobs jobs;
+    struct held_jobs jobs;
     struct unit_asked asked[MAX_ASKED]; /* and not yet answered */
     size_t nasked;
     struct net_conf net_conf;

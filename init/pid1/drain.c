@@ -132,7 +132,7 @@ static void told(struct child *c, struct exit_info how) {
  * tell of their end. Where the kernel does not say who our children are, the roles are ended first;
  * then having none at all is the answer. */
 static bool others_run(struct box *b) {
-    if (jobs_run(&b->jobs))
+    if (held_run(&b->jobs))
         return true;
     pid_t own[MAX_ROLES + 1];
     size_t n = roles_pids(b, own);

@@ -568,7 +568,7 @@ static bool same_end(const struct held_job *j, struct exit_info end) {
 
 /* What PID 1 holds of jobs is so, and the channel knows of those that it has not started. */
 static void check_jobs(struct world *w) {
-    const struct jobs *js = &w->box->jobs;
+    const struct held_jobs *js = &w->box->jobs;
     const struct proc *p = proc_role(w, PROC_CHANNEL);
     bool knows = p && !p->deaf && !p->babbled && !p->killed && !w->box->channel.quitting &&
                  !instant_before(w->now, p->dozes_until);
