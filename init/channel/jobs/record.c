@@ -271,13 +271,6 @@ bool jobs_take(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
 
 /* --- what PID 1 is told --------------------------------------------------------------------- */
 
-void job_owe(struct job *j, enum wire_kind kind) {
-    j->owed |= 1U << kind;
-    if (!j->owing.next)
-        list_insert_before(&j->jobs->owing, &j->owing);
-    jobs_turn_soon(j->jobs);
-}
-
 /* False: it is to be said again. Without PID 1 there is nobody to tell, and soon no channel. */
 static bool say(const struct job *j, enum wire_kind kind) {
     struct wire_job m = {
@@ -316,4 +309,14 @@ bool job_pay(struct job *j) {
         return false;
     j->owed = 0;
     return true;
+}
+
+/* At once, where PID 1 listens: a client may be told of it next, and after that it must hold even if
+ * we die. */
+void job_owe(struct job *j, enum wire_kind kind) {
+    j->owed |= 1U << kind;
+    (void)job_pay(j);
+    if (!j->owing.next)
+        list_insert_before(&j->jobs->owing, &j->owing);
+    jobs_turn_soon(j->jobs);
 }
