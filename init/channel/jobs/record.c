@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/types.h>
 #include <unistd.h>
 #include <yyjson.h>
@@ -152,8 +151,8 @@ static char *take_command(const struct record *r) {
 static instant past(instant t, instant now) { return t.ns < 0 || instant_before(now, t) ? now : t; }
 
 static bool is_master(int fd) {
-    unsigned number;
-    return fd >= 0 && ioctl(fd, (int)TIOCGPTN, &number) == 0;
+    char name[64];
+    return fd >= 0 && ptsname_r(fd, name, sizeof name) == 0;
 }
 
 /* Without a record it is still a job: all but what it is called and what was asked for it. */

@@ -15,6 +15,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "channel/jobs/private.h"
+#include "svc/environment.h"
 
 /* --- what came of it ------------------------------------------------------------------------ */
 
@@ -195,25 +196,17 @@ static int announce(void *arg) {
     }
 }
 
-static int spawn(struct job *j, const struct job_spec *spec, const int theirs[3], struct err *e) {
+/* All of it is put together here, for in the child each page that it writes to is copied first. But
+ * what a login sets is known there only, so the job's own goes over that once more. */
+static int spawn(struct job *j, const struct job_spec *spec, const int theirs[3],
+                 const char *const *env, struct err *e) {
     const struct jobs_args *a = &j->jobs->a;
-    size_t n = 0;
-    while (spec->env && spec->env[n])
-        n++;
-    AUTO_FREE const char **over = calloc(n + 2, sizeof *over);
-    if (!over)
-        return err_sys(e, ENOMEM, "start a job");
-    char marker[32];
-    (void)snprintf(marker, sizeof marker, "PINNACE_JOB=%012" PRIx64, j->id);
-    if (n > 0)
-        memcpy(over, spec->env, n * sizeof *over);
-    over[n] = marker;
     struct spawn_limit files = { RLIMIT_NOFILE, a->nofile };
     struct announcement told = { .job = j, .exec_fd = -1 };
     struct spawn_req r = {
         .argv = spec->argv,
-        .envp = a->env,
-        .env_over = over,
+        .envp = env,
+        .env_over = spec->user ? spec->env : NULL,
         .cwd = spec->cwd,
         .home_cwd = true,
         .user = spec->user,
@@ -234,6 +227,25 @@ static int spawn(struct job *j, const struct job_spec *spec, const int theirs[3]
     pid_t pid = a->loop->sys->spawn(a->loop->sys, &r, &told.exec_fd, e);
     j->fds[JOB_EXEC] = told.exec_fd;
     return pid;
+}
+
+static int spawn_marked(struct job *j, const struct job_spec *spec, const int theirs[3],
+                        struct err *e) {
+    size_t n = 0;
+    while (spec->env && spec->env[n])
+        n++;
+    AUTO_FREE const char **own = calloc(n + 2, sizeof *own);
+    if (!own)
+        return err_sys(e, ENOMEM, "start a job");
+    char marker[32];
+    (void)snprintf(marker, sizeof marker, "PINNACE_JOB=%012" PRIx64, j->id);
+    if (n > 0)
+        memcpy(own, spec->env, n * sizeof *own);
+    own[n] = marker;
+    struct env_request r = { .base = j->jobs->a.env, .add = own, .kind = SVC_KIND_SERVICE };
+    AUTO_FREE const char **env = NULL;
+    int rc = environment_make(&r, &env, e);
+    return rc < 0 ? rc : spawn(j, spec, theirs, env, e);
 }
 
 /* --- a new job ------------------------------------------------------------------------------ */
@@ -307,7 +319,7 @@ static int launch(struct job *j, const struct job_spec *spec, struct err *e) {
     j->ooms = jobs_ooms(js);
     record_write(j); /* before PID 1 may hear of it */
     if (rc == 0)
-        rc = spawn(j, spec, theirs, e);
+        rc = spawn_marked(j, spec, theirs, e);
     close_theirs(theirs);
     if (rc < 0)
         return rc;
