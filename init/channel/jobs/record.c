@@ -179,6 +179,7 @@ static void take_record(struct job *j, const struct wire_job *m) {
     j->ooms = r.ooms;
     j->kill_sent = r.kill_sent != 0;
     j->stdin_pipe = r.stdin_pipe != 0;
+    j->stdin_open = !j->stdin_pipe || r.stdin_open != 0;
     j->end.timed_out = r.timed_out != 0;
     j->end.killed = r.killed != 0;
     ring_init(&j->output, r.keep <= MAX_JOB_OUTPUT ? r.keep : JOB_OUTPUT,
@@ -208,6 +209,10 @@ static void take_end(struct job *j, const struct wire_job *m) {
  * come to say so. Then nothing more will be heard of it. */
 static void resume(struct job *j, const struct wire_job *m) {
     j->pty = is_master(j->fds[JOB_STDOUT]);
+    if (!j->stdin_open && j->fds[JOB_STDIN] >= 0) { /* the channel before did not come to tell it */
+        job_close_fd(j, JOB_STDIN);
+        job_owe(j, WIRE_JOB_SHUT);
+    }
     j->stdin_pipe |= j->fds[JOB_STDIN] >= 0;
     j->stdin_open = j->fds[JOB_STDIN] >= 0 || j->pty;
     record_write(j);
