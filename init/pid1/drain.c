@@ -72,13 +72,18 @@ static int kill_tree(void *arg) {
     return tree_signal(getppid(), spare, n, b->channel.child.pid, b->killer_signal) < 0;
 }
 
+static void signal_everything(struct box *b, int sig) {
+    (void)b->sys->kill(b->sys, -1, sig);
+    if (sig != SIGKILL)
+        (void)b->sys->kill(b->sys, -1, SIGCONT);
+}
+
 /* PID 1 reaches everything with one call. A subreaper's descendants have to be looked for in
- * /proc, which a fork does. */
+ * /proc, which a fork does; and so it is where jobs are killed, whose channel has to stay to tell
+ * of their end. */
 static void signal_all(struct box *b, int sig) {
-    if (b->is_pid1) {
-        (void)b->sys->kill(b->sys, -1, sig);
-        if (sig != SIGKILL)
-            (void)b->sys->kill(b->sys, -1, SIGCONT);
+    if (b->is_pid1 && !(sig == SIGKILL && held_run(&b->jobs))) {
+        signal_everything(b, sig);
         return;
     }
     b->killer_signal = sig;
@@ -89,6 +94,8 @@ static void signal_all(struct box *b, int sig) {
     pid_t pid = b->sys->fork(b->sys, &r, &e);
     if (pid < 0) {
         log_error(NULL, "%s", e.text);
+        if (b->is_pid1)
+            signal_everything(b, sig);
         return;
     }
     children_add(&b->children, &b->killer, pid);
