@@ -812,7 +812,9 @@ for pid1, how in ((True, "unix, PID 1"), (False, "tcp, run")):
     c = unix(b) if pid1 else tcp(port)
     if not t.ok(wait_for(lambda: b.status().get("ready")), f"{how}: the box is there", b):
         t.done()
-    c.run(["true"])
+    c.delete(f"/v1/jobs/{c.run(['true']).started['id']}")
+    c.close()
+    time.sleep(0.3)
     base = fds(b.init), fds(b.role("channel"))
     rows(t, how, [r for r in ROWS if not only or r.__name__ in only], b, c)
     for j in c.jobs():

@@ -316,8 +316,8 @@ bool job_pay(struct job *j) {
     return true;
 }
 
-/* At once, where PID 1 listens: a client may be told of it next, and after that it must hold even if
- * we die. */
+/* At once, where PID 1 listens: a client may be told of it next, and after that it must hold even
+ * if we die. */
 void job_owe(struct job *j, enum wire_kind kind) {
     j->owed |= 1U << kind;
     (void)job_pay(j);
