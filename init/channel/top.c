@@ -11,7 +11,7 @@
 #include "channel/outflow.h"
 #include "sys/file.h"
 
-enum { MAX_TOP = 32768, COMMAND_BYTES = 512 };
+enum { MAX_TOP = 32768, MAX_ANCESTORS = 64, COMMAND_BYTES = 512 };
 
 struct process {
     int pid, ppid, session;
@@ -23,18 +23,22 @@ struct process {
 
 /* proc_pid_stat(5). The name is in brackets and may itself hold some. */
 static bool parse_stat(const char *text, struct process *p) {
+    enum { PPID, PGRP, SESSION, UTIME = 10, STIME = 11, RSS = 20, FIELDS };
     const char *open = strchr(text, '('), *close = strrchr(text, ')');
-    unsigned long long user, system;
-    if (!open || !close || close < open)
+    long long v[FIELDS];
+    if (!open || !close || close < open || strlen(close) < 4)
         return false;
     (void)snprintf(p->name, sizeof p->name, "%.*s", (int)(close - open - 1), open + 1);
+    char *at = (char *)close + 3;
+    for (int i = 0; i < FIELDS; i++)
+        v[i] = strtoll(at, &at, 10);
     p->pid = (int)strtol(text, NULL, 10);
-    int n = sscanf(close + 1,
-                   " %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d "
-                   "%*d %*u %*u %lld",
-                   &p->state, &p->ppid, &p->session, &user, &system, &p->pages);
-    p->ticks = (long long)(user + system);
-    return n == 6;
+    p->state = close[2];
+    p->ppid = (int)v[PPID];
+    p->session = (int)v[SESSION];
+    p->ticks = v[UTIME] + v[STIME];
+    p->pages = v[RSS];
+    return p->pid > 0;
 }
 
 static size_t read_processes(struct process *list, size_t max) {
@@ -78,17 +82,19 @@ static int unit_of(const struct mirror *m, const struct process *p) {
     return -1;
 }
 
-/* By the process itself or its session, else by the nearest ancestor that says. */
-static void find_owner(const struct channel *ch, const struct process *list, size_t n,
+/* By the process itself or its session, else by the nearest ancestor that says. False: it is none
+ * of this box's, which need not have a PID namespace of its own. */
+static bool find_owner(const struct channel *ch, const struct process *list, size_t n,
                        struct process *p) {
     const struct process *at = p;
-    for (int depth = 0; at && at->pid > 1 && depth < 64; depth++) {
+    for (int depth = 0; at && depth < MAX_ANCESTORS; depth++) {
         p->job = job_of(ch, at);
         p->owner = p->job ? -1 : unit_of(&ch->mirror, at);
-        if (p->job || p->owner >= 0)
-            return;
+        if (p->job || p->owner >= 0 || at->pid == ch->mirror.box.pid)
+            return true;
         at = find(list, n, at->ppid);
     }
+    return ch->mirror.box.pid == 1;
 }
 
 /* The words with blanks between; a kernel thread or zombie has none, and is known by its name. */
@@ -136,13 +142,16 @@ int top_write(int fd, void *channel) {
         return 1;
     size_t n = read_processes(list, MAX_TOP);
     bool ok = outflow_write(fd, "{\"processes\":[", 14);
+    const char *comma = "\n";
     for (size_t i = 0; i < n && ok; i++) {
         char buf[8 * COMMAND_BYTES];
         struct text t = TEXT(buf);
-        text_add(&t, i ? ",\n" : "\n");
-        find_owner(ch, list, n, &list[i]);
+        if (!find_owner(ch, list, n, &list[i]))
+            continue;
+        text_add(&t, "%s", comma);
         add_process(&t, ch, &list[i]);
         ok = outflow_write(fd, t.buf, t.len);
+        comma = ",\n";
     }
     return ok && outflow_write(fd, "]}\n", 3) ? 0 : 1;
 }

@@ -1,5 +1,5 @@
-/* server.h — HTTP/1.1 connections on a loop: requests in, answers out, with back-pressure both
- * ways. Knows nothing of what is served: a site does.
+/* server.h — HTTP/1.1 connections on a loop: requests in, answers out, with back-pressure both ways.
+ * Knows nothing of what is served: a site does.
  *
  * A connection costs a few hundred bytes while idle; buffers come with the first byte of a request
  * and go with its answer. Requests of one connection are answered one after the other, in order;
@@ -21,8 +21,7 @@ struct http_exchange;
 
 enum http_body_kind {
     HTTP_BODY_NONE,   /* a body is refused, 413 */
-    HTTP_BODY_JSON,   /* collected, at most MAX_JSON_BODY, parsed; open() gets it; an empty one is
-                         NULL */
+    HTTP_BODY_JSON,   /* collected, at most MAX_JSON_BODY, parsed; open() gets it; an empty one is NULL */
     HTTP_BODY_STREAM, /* open() sets x->handler, which gets the body as it comes */
 };
 
@@ -55,8 +54,7 @@ struct http_handler {
     void (*body_end)(struct http_exchange *x);
     /* After http_room() was too small: there is room again. */
     void (*room)(struct http_exchange *x);
-    /* The last call: the answer is out, or the connection is gone (then `cut`). Give back x->ctx.
-     */
+    /* The last call: the answer is out, or the connection is gone (then `cut`). Give back x->ctx. */
     void (*over)(struct http_exchange *x, bool cut);
 };
 
@@ -71,8 +69,22 @@ struct http_exchange {
     struct slice params[4];             /* what {part}s matched, as it came, in order */
     /* private */
     int status;
-    bool begun, chunked, raw, ended, no_body, got_all;
+    bool begun, chunked, raw, ended, no_body;
+    bool close;      /* the connection ends with this answer */
+    bool refused;    /* an error of ours was answered: what the handler says now is not heard */
+    bool wants_body; /* somebody is there to take it */
+    bool paused;     /* but not now */
+    bool got_all;    /* the body is complete, and all of it was delivered */
+    bool told_end;   /* and that it is, too */
+    bool continued;  /* 100 was sent, or came to be of no use */
+    bool short_room; /* http_room() was not what it could be: room() is owed */
     struct http_body body;
+    int64_t left; /* of the announced length of the answer; -1: none was */
+    char *fields; /* further ones of the answer's head */
+    size_t fields_len;
+    char *json; /* the body as far as it is collected */
+    size_t json_len, json_cap;
+    struct http_pipe *to_client, *from_client;
 };
 
 struct http_server {
@@ -82,18 +94,26 @@ struct http_server {
     bool closing;      /* answers say Connection: close */
     uint64_t accepted, refused, requests, bytes_in, bytes_out; /* for metrics */
     uint64_t by_class[6];                                      /* answers by status / 100 */
+    /* private */
+    struct link listeners;
+    struct link dirty; /* connections that have something to do before the loop waits again */
+    struct timer soon; /* armed while there are any */
+    size_t extra;      /* of n: connections above max, which are told so */
+    int64_t date_at;   /* s, unix time */
+    char date[32];     /* of the Date field, as of then */
 };
 
 struct http_listener {
     struct http_server *server;
     const struct http_site *site;
     struct source source; /* .fd is the caller's: a listening socket, non-blocking */
+    struct timer rest;
+    struct link link;
 };
 
 void http_server_init(struct http_server *s, struct loop *l, size_t max);
 /* 0 or -errno. A listener whose accept(2) fails for want of descriptors rests for 100 ms. */
-int http_listen(struct http_server *s, struct http_listener *l, const struct http_site *site,
-                int fd);
+int http_listen(struct http_server *s, struct http_listener *l, const struct http_site *site, int fd);
 /* No more requests are taken; those being answered go on. */
 void http_server_close(struct http_server *s);
 /* Does anybody still wait for bytes? */
@@ -103,10 +123,8 @@ bool http_server_busy(const struct http_server *s);
 
 /* A parameter of the query, decoded into out[cap]. 1; 0 when it is not there; -EINVAL broken. */
 int http_param(const struct http_exchange *x, const char *key, char *out, size_t cap);
-/* The first parameter whose key is none of these (NULL-terminated), into out; false: all are known.
- */
-bool http_unknown_param(const struct http_exchange *x, const char *const *known, char *out,
-                        size_t cap);
+/* The first parameter whose key is none of these (NULL-terminated), into out; false: all are known. */
+bool http_unknown_param(const struct http_exchange *x, const char *const *known, char *out, size_t cap);
 /* SO_PEERCRED of a unix socket; false elsewhere. */
 bool http_peer(const struct http_exchange *x, struct ucred *out);
 /* More of the body may come; body() may be called before this returns. */
@@ -115,13 +133,12 @@ void http_resume(struct http_exchange *x);
 /* --- the answer ------------------------------------------------------------------------------- */
 
 /* A field for the head, before it is begun. Bad bytes (CR, LF, NUL) drop it; at most 4 KiB in all.
- */
+ * "Connection: close" also ends the connection after this answer. */
 __attribute__((format(printf, 3, 4))) void http_add_field(struct http_exchange *x, const char *name,
                                                           const char *fmt, ...);
 
 /* The whole answer. `type` may be NULL when n is 0. Copied. */
-void http_answer(struct http_exchange *x, int status, const char *type, const void *bytes,
-                 size_t n);
+void http_answer(struct http_exchange *x, int status, const char *type, const void *bytes, size_t n);
 
 /* Begin one whose body follows: `length` bytes, or -1: chunked (to HTTP/1.0: until close). */
 void http_begin(struct http_exchange *x, int status, const char *type, int64_t length);
@@ -145,7 +162,6 @@ void http_send_pipe(struct http_exchange *x, int fd, int64_t length,
                     void (*done)(struct http_exchange *x, int64_t moved));
 /* Move the request's body into a pipe, decoded, until its end: then done() with the bytes moved;
  * -EPIPE when the reader has gone. */
-void http_take_pipe(struct http_exchange *x, int fd,
-                    void (*done)(struct http_exchange *x, int64_t moved));
+void http_take_pipe(struct http_exchange *x, int fd, void (*done)(struct http_exchange *x, int64_t moved));
 
 #endif

@@ -38,15 +38,20 @@ static struct timer *first_timer(const struct loop *l) {
     return list_empty(&l->timers) ? NULL : CONTAINER_OF(l->timers.next, struct timer, link);
 }
 
+/* Most are armed for later than all others, and what is due now is before all others: so the search
+ * begins at the back, after a look at the front. Equal times stay in the order of arming. */
 void timer_arm(struct loop *l, struct timer *t, span in) {
     timer_stop(t);
     t->at = instant_add(l->now, in);
     if (instant_is_never(t->at))
         return;
-    struct link *next = l->timers.next;
-    while (next != &l->timers && !instant_before(t->at, CONTAINER_OF(next, struct timer, link)->at))
-        next = next->next;
-    list_insert_before(next, &t->link);
+    const struct timer *first = first_timer(l);
+    struct link *prev = l->timers.prev;
+    if (first && instant_before(t->at, first->at))
+        prev = &l->timers;
+    while (prev != &l->timers && instant_before(t->at, CONTAINER_OF(prev, struct timer, link)->at))
+        prev = prev->prev;
+    list_insert_before(prev->next, &t->link);
 }
 
 void timer_stop(struct timer *t) { list_remove(&t->link); }

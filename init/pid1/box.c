@@ -149,7 +149,7 @@ static void reaped(struct children *cs) {
 }
 
 static void orphan(struct children *cs, struct exit_info how) {
-    jobs_orphan(&CONTAINER_OF(cs, struct box, children)->jobs, how);
+    held_orphan(&CONTAINER_OF(cs, struct box, children)->jobs, how);
 }
 
 static void init_supervisor(struct box *b, const struct box_args *a) {
@@ -187,7 +187,7 @@ int box_init(struct box *b, struct sys *sys, const struct box_args *a, struct er
     if (rc == 0)
         rc = listen_init(b, a->env, e);
     if (rc == 0)
-        rc = jobs_init(&b->jobs, &b->children, &b->channel, e);
+        rc = held_init(&b->jobs, &b->children, &b->channel, e);
     if (rc < 0)
         return rc;
     init_supervisor(b, a);
@@ -249,7 +249,7 @@ void box_fini(struct box *b) {
         fd_close(&b->net_sockets[i]);
     equip_fini(b);
     listen_fini(b);
-    jobs_fini(&b->jobs);
+    held_fini(&b->jobs);
     loop_fini(&b->loop);
     for (size_t i = b->conf->nservices; i < b->nunits; i++) /* the engine's and CMD's are ours */
         svc_conf_free(b->confs[i]);

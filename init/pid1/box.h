@@ -16,7 +16,7 @@
 #include "engine/prepare.h"
 #include "logs/role.h"
 #include "net/role.h"
-#include "pid1/jobs.h"
+#include "pid1/held.h"
 #include "svc/supervisor.h"
 #include "svc/timeline.h"
 
@@ -76,7 +76,7 @@ struct box {
     bool listens;             /* on any of them */
     void *job_table;          /* that channels share, and we never read */
     const char **job_env;     /* what jobs inherit; owned */
-    struct jobs jobs;
+    struct held_jobs jobs;
     struct unit_asked asked[MAX_ASKED]; /* and not yet answered */
     size_t nasked;
     struct net_conf net_conf;
@@ -149,6 +149,8 @@ void drain_begin(struct box *b, int code, const char *why);
 void drain_init(struct box *b);
 void drain_hurry(struct box *b);   /* asked to end a second time */
 void drain_advance(struct box *b); /* after every turn */
+/* A job has begun: when all others have been asked to end already, so is this one. */
+void drain_late(struct box *b, pid_t pid);
 
 /* policy.c */
 void policy_init(struct box *b);

@@ -132,7 +132,7 @@ static void told(struct child *c, struct exit_info how) {
  * tell of their end. Where the kernel does not say who our children are, the roles are ended first;
  * then having none at all is the answer. */
 static bool others_run(struct box *b) {
-    if (jobs_run(&b->jobs))
+    if (held_run(&b->jobs))
         return true;
     pid_t own[MAX_ROLES + 1];
     size_t n = roles_pids(b, own);
@@ -160,6 +160,12 @@ static void grace_over(struct timer *t) {
     supervisor_kill(&b->sup); /* needs no fork, and finds those who left their group */
     signal_all(b, SIGKILL);
     timer_arm(&b->loop, &b->last_call, span_s(LAST_CALL_S));
+}
+
+void drain_late(struct box *b, pid_t pid) {
+    int sig = b->killed || b->phase == PHASE_END ? SIGKILL : b->termed ? SIGTERM : 0;
+    if (sig && pid > 1 && !children_know(&b->children, pid))
+        (void)b->sys->kill(b->sys, pid, sig);
 }
 
 /* --- the very end ------------------------------------------------------------------------- */

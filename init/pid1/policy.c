@@ -38,7 +38,8 @@ static void main_ended(struct box *b, struct svc *s) {
     if (tcgetpgrp(0) == s->last.pid)
         (void)tcsetpgrp(0, getpgrp()); /* take the terminal back, as it was given */
     int policy = b->conf->main.on_exit;
-    if (policy == EXIT_SHUTDOWN || (policy == EXIT_SHUTDOWN_ON_FAILURE && code != 0) || never_ran)
+    bool futile = never_ran && s->starts == 1; /* a box that has never had its CMD */
+    if (policy == EXIT_SHUTDOWN || (policy == EXIT_SHUTDOWN_ON_FAILURE && code != 0) || futile)
         drain_begin(b, code, "CMD has ended");
     else
         log_info(NULL, "CMD has ended with status %d; staying up", code);

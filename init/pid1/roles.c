@@ -75,21 +75,23 @@ static void describe_channel(struct role *r, struct fork_req *req, int child_soc
     b->told.marks = 0;
     b->told.box = false;
     b->nasked = 0;
-    jobs_forgotten(&b->jobs);
+    held_forgotten(&b->jobs);
     for (size_t i = 0; i < b->nunits; i++)
         b->gear[i].stale = true;
 }
 
 static void channel_said(struct role *r, const union wire_any *m, int fds[JOB_NFDS]) {
     struct box *b = CONTAINER_OF(r, struct box, channel);
+    if (m->head.kind == WIRE_JOB)
+        drain_late(b, m->job.pid);
     if (m->head.kind >= WIRE_JOB && m->head.kind <= WIRE_JOB_DONE)
-        jobs_said(&b->jobs, &m->job, fds);
+        held_said(&b->jobs, &m->job, fds);
     else if (m->head.kind == WIRE_UNIT_DO)
         units_said(b, &m->unit_do);
 }
 
 static void channel_ended(struct role *r) {
-    jobs_adopt(&CONTAINER_OF(r, struct box, channel)->jobs);
+    held_adopt(&CONTAINER_OF(r, struct box, channel)->jobs);
 }
 
 static bool send_unit(struct box *b, size_t i) {
@@ -141,7 +143,7 @@ static bool send_box(struct box *b) {
 /* Jobs, units and marks first, the box last: when it arrives the picture is whole. */
 static void channel_pump(struct role *r) {
     struct box *b = CONTAINER_OF(r, struct box, channel);
-    if (!jobs_pump(&b->jobs) || !units_pump(b))
+    if (!held_pump(&b->jobs) || !units_pump(b))
         return;
     for (size_t i = 0; i < b->nunits; i++) {
         if (b->gear[i].stale && !send_unit(b, i))

@@ -45,14 +45,17 @@ static size_t count(const char *const *list) {
     return n;
 }
 
-/* Put `var` over a variable of the same name, or at the end. */
+/* Put `var` over a variable of the same name, or at the end; a mere name removes it. */
 static void put(const char **env, size_t *n, const char *var) {
-    for (size_t i = 0; i < *n; i++)
-        if (same_name(var, env[i])) {
-            env[i] = var;
-            return;
-        }
-    env[(*n)++] = var;
+    size_t i = 0;
+    while (i < *n && !same_name(var, env[i]))
+        i++;
+    if (strchr(var, '=')) {
+        env[i] = var;
+        *n += i == *n;
+    } else if (i < *n) {
+        memmove(env + i, env + i + 1, (--*n - i) * sizeof *env);
+    }
 }
 
 int environment_make(const struct env_request *r, const char ***out, struct err *e) {

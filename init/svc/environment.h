@@ -7,7 +7,7 @@
 
 struct env_request {
     const char *const *base; /* pinnace's own environment */
-    const char *const *add;  /* NAME=value, over those of base; may be NULL */
+    const char *const *add;  /* NAME=value, over those of base; NAME removes it; may be NULL */
     const char *notify_path; /* becomes NOTIFY_SOCKET; may be NULL */
     enum svc_kind kind;
     bool listen_taken; /* CMD inherits none of sd_listen_fds(3): pinnace listens on one itself */

@@ -17,11 +17,14 @@ struct attempt {
     const struct probe_spec *spec;
     instant deadline;
     int reason_fd;
+    const struct rlimit *nofile;
 };
 
 static int attempt_run(void *arg) {
     const struct attempt *a = arg;
     struct err e = { 0 };
+    if (a->nofile->rlim_max > 0)
+        (void)setrlimit(RLIMIT_NOFILE, a->nofile);
     int rc = probe_run(a->spec, a->deadline, &e);
     if (rc < 0)
         (void)!write(a->reason_fd, e.text, strlen(e.text));
@@ -68,7 +71,7 @@ static int attempt_fork(struct prober *p, struct err *e) {
         return err_sys(e, errno, "make a pipe for a probe");
     AUTO_FD int rd = pipefd[0];
     AUTO_FD int wr = pipefd[1];
-    struct attempt a = { p->spec, p->deadline, wr };
+    struct attempt a = { p->spec, p->deadline, wr, &p->nofile };
     char title[MAX_NAME + 8];
     (void)snprintf(title, sizeof title, "probe %s", p->name);
     struct fork_req r = {

@@ -15,6 +15,8 @@ struct prober {
     const char *name;                           /* of the unit; borrowed */
     void (*answer)(struct prober *p, bool yes); /* may stop or restart the prober */
 
+    struct rlimit nofile; /* of attempts, which run programs; 0: as it is */
+
     const struct probe_spec *spec; /* NULL while stopped; borrowed */
     span every, timeout;
     struct child attempt;

@@ -71,10 +71,10 @@ static const char *program_of(const struct svc *s) {
 
 static void note_exec_failure(struct svc *s) {
     struct exec_failure f = s->exec_failure;
-    const char *what = f.step == STEP_EXEC   ? program_of(s)
-                       : f.step == STEP_USER ? s->conf->user
-                       : f.step == STEP_CWD  ? s->conf->cwd
-                                             : "";
+    const char *what = f.step == STEP_EXEC || f.step == STEP_INTERPRETER ? program_of(s)
+                       : f.step == STEP_USER                             ? s->conf->user
+                       : f.step == STEP_CWD                              ? s->conf->cwd
+                                                                         : "";
     const char *why =
         f.step == STEP_USER && f.code == ENOENT ? "no such user or group" : strerror(f.code);
     (void)snprintf(s->reason, sizeof s->reason, "cannot %s%s%.100s: %s", spawn_step_text(f.step),
@@ -415,6 +415,7 @@ void supervisor_init(struct supervisor *sup, struct loop *l, struct children *cs
         s->since = l->now;
         prober_init(&s->prober, l, cs, s->conf->name);
         s->prober.answer = probe_answered;
+        s->prober.nofile = sup->nofile;
     }
 }
 

@@ -71,6 +71,7 @@ static void forget_past(struct svc *s) {
         return;
     s->failures = 0;
     s->reason[0] = '\0';
+    wishes_note(s);
     if (rests)
         svc_event(s, EV_WANT_DOWN); /* from there it starts when it may */
 }
@@ -152,7 +153,7 @@ static void settle_stopped(struct supervisor *sup, struct svc *s) {
         s->stopped = s->again = false;
         weigh(sup);
         forget_past(s);
-    } else if (s->state == SVC_FAILED || s->state == SVC_DONE) {
+    } else if (s->state == SVC_DONE || (s->state == SVC_FAILED && is_startable(s))) {
         svc_event(s, EV_WANT_DOWN);
     }
 }

@@ -1,6 +1,7 @@
 #include "sys/exec.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,6 +12,16 @@
 #include "base/own.h"
 
 extern char **environ;
+
+/* execve(2) says ENOEXEC of a program for another machine, too. */
+static bool is_text(const char *file) {
+    char head[128];
+    AUTO_FD int fd = open(file, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, head, sizeof head);
+    const char *line_end = n > 0 ? memchr(head, '\n', (size_t)n) : NULL;
+    size_t line = line_end ? (size_t)(line_end - head) : n > 0 ? (size_t)n : 0;
+    return !memchr(head, '\0', line);
+}
 
 static void exec_as_script(const char *file, const char *const *argv) {
     size_t n = 1;
@@ -27,8 +38,11 @@ static void exec_as_script(const char *file, const char *const *argv) {
 
 static void exec_file(const char *file, const char *const *argv) {
     (void)execve(file, (char *const *)argv, environ);
-    if (errno == ENOEXEC)
+    if (errno != ENOEXEC)
+        return;
+    if (is_text(file))
         exec_as_script(file, argv);
+    errno = ENOEXEC; /* of the file, whatever became of the shell */
 }
 
 /* May the search go on behind this directory? */
@@ -37,27 +51,46 @@ static bool try_next(int code) {
            code == ENODEV || code == ETIMEDOUT;
 }
 
+/* PATH, from a place in it on, gives the next file to try: false when it is too long. */
+static bool path_file(const char **path, const char *name, char file[PATH_MAX]) {
+    const char *end = strchrnul(*path, ':');
+    int n = snprintf(file, PATH_MAX, "%.*s%s%s", (int)(end - *path), *path, end > *path ? "/" : "",
+                     name);
+    *path = *end ? end + 1 : NULL;
+    return n < PATH_MAX;
+}
+
+static const char *search_path(void) {
+    const char *path = getenv("PATH");
+    return path ? path : "/usr/local/bin:/bin:/usr/bin";
+}
+
 int exec_program(const char *const *argv) {
     const char *name = argv[0];
     if (strchr(name, '/') || !*name) {
         exec_file(name, argv);
         return errno;
     }
-    const char *dir = getenv("PATH");
     bool denied = false;
-    for (const char *end; (dir = dir ? dir : "/usr/local/bin:/bin:/usr/bin"); dir = end + 1) {
-        end = strchrnul(dir, ':');
+    for (const char *path = search_path(); path;) {
         char file[PATH_MAX];
-        int n = snprintf(file, sizeof file, "%.*s%s%s", (int)(end - dir), dir, end > dir ? "/" : "",
-                         name);
+        bool fits = path_file(&path, name, file);
         errno = ENAMETOOLONG;
-        if (n < (int)sizeof file)
+        if (fits)
             exec_file(file, argv);
         if (!try_next(errno))
             return errno;
         denied |= errno == EACCES;
-        if (!*end)
-            break;
     }
     return denied ? EACCES : ENOENT;
+}
+
+bool exec_exists(const char *name) {
+    if (strchr(name, '/') || !*name)
+        return access(name, F_OK) == 0;
+    char file[PATH_MAX];
+    for (const char *path = search_path(); path;)
+        if (path_file(&path, name, file) && access(file, F_OK) == 0)
+            return true;
+    return false;
 }

@@ -35,12 +35,15 @@ static pid_t linux_spawn(struct sys *s, const struct spawn_req *r, int *exec_fd,
         return err_sys(e, errno, "make a pipe to start %s", r->argv[0]);
     AUTO_FD int rd = p[0];
     AUTO_FD int wr = p[1];
+    *exec_fd = rd; /* before the child looks at it */
     pid_t pid = fork();
-    if (pid < 0)
+    if (pid < 0) {
+        *exec_fd = -1;
         return err_sys(e, errno, "fork for %s", r->argv[0]);
+    }
     if (pid == 0)
         spawn_exec(r, wr);
-    *exec_fd = fd_take(&rd);
+    (void)fd_take(&rd);
     return pid;
 }
 
@@ -91,12 +94,17 @@ static pid_t linux_fork(struct sys *s, const struct fork_req *r, struct err *e) 
     _exit(r->run(r->arg));
 }
 
+static span time_span(struct timeval t) {
+    return (span){ (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_usec * 1000 };
+}
+
 static int linux_reap(struct sys *s, pid_t pid, struct exit_info *out) {
     (void)s;
     int status;
+    struct rusage usage;
     pid_t got;
     do
-        got = waitpid(pid, &status, WNOHANG);
+        got = wait4(pid, &status, WNOHANG, &usage);
     while (got < 0 && errno == EINTR);
     if (got <= 0)
         return got < 0 ? -errno : 0;
@@ -104,7 +112,11 @@ static int linux_reap(struct sys *s, pid_t pid, struct exit_info *out) {
     *out = (struct exit_info){ .pid = got,
                                .signaled = by_signal,
                                .core = by_signal && WCOREDUMP(status),
-                               .code = by_signal ? WTERMSIG(status) : WEXITSTATUS(status) };
+                               .code = by_signal ? WTERMSIG(status) : WEXITSTATUS(status),
+                               .has_usage = true,
+                               .user = time_span(usage.ru_utime),
+                               .system = time_span(usage.ru_stime),
+                               .max_rss = (int64_t)usage.ru_maxrss * 1024 };
     return 1;
 }
 

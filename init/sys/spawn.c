@@ -2,7 +2,6 @@
  * and allocate; it never returns. */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,10 +16,8 @@
 #include "sys/exec.h"
 #include "sys/signals.h"
 #include "sys/sys.h"
+#include "sys/user.h"
 
-#ifndef CLOSE_RANGE_CLOEXEC
-#define CLOSE_RANGE_CLOEXEC (1U << 2) /* linux/close_range.h, since 5.11 */
-#endif
 extern char **environ;
 
 const char *spawn_step_text(int step) {
@@ -85,37 +82,6 @@ static void set_limits(const struct spawn_req *r, int report) {
         child_fail(report, STEP_LIMITS, errno);
 }
 
-struct identity {
-    struct passwd *pw; /* NULL for a number that nobody is listed under */
-    uid_t uid;
-    gid_t gid;
-    bool own_gid; /* given as :GROUP */
-};
-
-/* "NAME", "UID", "NAME:GROUP", "UID:GID": docker run --user's grammar. */
-static int find_identity(const char *user, struct identity *id) {
-    char name[256];
-    (void)snprintf(name, sizeof name, "%s", user);
-    char *group = strchr(name, ':');
-    if (group)
-        *group++ = '\0';
-    unsigned number;
-    bool numeric = parse_uint(name, 0, UINT32_MAX - 1, &number, NULL) == 0;
-    id->pw = numeric ? getpwuid(number) : getpwnam(name);
-    if (!id->pw && !numeric)
-        return -ENOENT;
-    id->uid = id->pw ? id->pw->pw_uid : number;
-    id->gid = id->pw ? id->pw->pw_gid : number;
-    if (!group)
-        return 0;
-    id->own_gid = true;
-    struct group *gr = getgrnam(group);
-    if (!gr && parse_uint(group, 0, UINT32_MAX - 1, &number, NULL) < 0)
-        return -ENOENT;
-    id->gid = gr ? gr->gr_gid : number;
-    return 0;
-}
-
 static void set_login_env(const struct identity *id) {
     (void)setenv("HOME", id->pw ? id->pw->pw_dir : "/", 1);
     if (!id->pw) {
@@ -129,23 +95,48 @@ static void set_login_env(const struct identity *id) {
         (void)setenv("SHELL", id->pw->pw_shell, 1);
 }
 
-static void set_user(const struct spawn_req *r, int report) {
+/* The terminal becomes the user's too, or it could not be opened by its name. */
+static void set_user(const struct spawn_req *r, struct identity *id, int report) {
     if (!r->user)
         return;
-    struct identity id = { 0 };
-    int rc = find_identity(r->user, &id);
+    int rc = find_identity(r->user, id);
     if (rc < 0)
         child_fail(report, STEP_USER, -rc);
-    bool same = id.uid == geteuid() && id.gid == getegid();
-    rc = id.pw ? initgroups(id.pw->pw_name, id.gid) : setgroups(1, &id.gid);
-    if (rc < 0 && !(same && errno == EPERM))
-        child_fail(report, STEP_GROUPS, errno);
-    if (setresgid(id.gid, id.gid, id.gid) < 0)
-        child_fail(report, STEP_GROUPS, errno);
-    if (setresuid(id.uid, id.uid, id.uid) < 0)
-        child_fail(report, STEP_UID, errno);
+    if (r->ctty)
+        (void)!fchown(0, id->uid, (gid_t)-1);
+    rc = identity_groups(id);
+    if (rc < 0)
+        child_fail(report, STEP_GROUPS, -rc);
+    rc = identity_uid(id);
+    if (rc < 0)
+        child_fail(report, STEP_UID, -rc);
     if (r->login_env)
-        set_login_env(&id);
+        set_login_env(id);
+}
+
+static void set_environment(const struct spawn_req *r) {
+    for (const char *const *e = r->env_over; e && *e; e++)
+        (void)putenv((char *)*e); /* without a '=' it removes, in musl as in glibc */
+}
+
+/* 0 or -1. */
+static int enter_home(const struct spawn_req *r, const struct passwd *pw) {
+    const char *cwd = r->cwd;
+    if (!r->user)
+        pw = getpwuid(geteuid());
+    if (chdir(pw ? pw->pw_dir : "/") < 0)
+        return cwd ? -1 : chdir("/");
+    if (cwd && cwd[0] == '~' && (cwd[1] == '/' || !cwd[1]))
+        cwd++;
+    while (cwd && *cwd == '/')
+        cwd++;
+    return cwd && *cwd ? chdir(cwd) : 0;
+}
+
+static void set_cwd(const struct spawn_req *r, const struct passwd *pw, int report) {
+    bool home = r->home_cwd && (r->cwd ? r->cwd[0] != '/' : r->user != NULL);
+    if ((home ? enter_home(r, pw) : r->cwd ? chdir(r->cwd) : 0) < 0)
+        child_fail(report, STEP_CWD, errno);
 }
 
 /* sd_listen_fds(3) compares LISTEN_PID with getpid(): what was ours is now the child's. */
@@ -158,23 +149,36 @@ static void pass_listen_pid(pid_t parent) {
     (void)setenv("LISTEN_PID", mine, 1);
 }
 
+/* At once, not at exec: what follows may hang, on a dead file system or a slow name service, and
+ * would keep what others have open meanwhile. Where `report` is now. */
+static int close_others(const struct spawn_req *r, int report) {
+    if (!r->only_stdio)
+        return report;
+    if (report > 3 && dup3(report, 3, O_CLOEXEC) < 0)
+        child_fail(report, STEP_STDIO, errno);
+    (void)syscall(SYS_close_range, report < 0 ? 3U : 4U, ~0U, 0U);
+    return report < 0 ? -1 : 3;
+}
+
 _Noreturn void spawn_exec(const struct spawn_req *r, int report) {
     pid_t parent = getppid();
+    struct identity id = { 0 };
     int refused = r->announce ? r->announce(r->announce_arg) : 0;
     if (refused)
         child_fail(report, STEP_ANNOUNCE, refused);
     environ = (char **)r->envp;
     set_stdio(r, report);
     set_cgroup(r, report);
+    report = close_others(r, report);
     set_session(r, report);
     set_limits(r, report);
-    set_user(r, report);
-    if (r->cwd && chdir(r->cwd) < 0)
-        child_fail(report, STEP_CWD, errno);
+    set_user(r, &id, report);
+    set_environment(r);
+    set_cwd(r, id.pw, report);
     pass_listen_pid(parent);
-    if (r->only_stdio)
-        (void)syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
     signals_dispositions(r->sigignore);
     (void)signals_block(r->sigmask);
-    child_fail(report, STEP_EXEC, exec_program(r->argv));
+    int rc = exec_program(r->argv);
+    bool found = rc == ENOENT && exec_exists(r->argv[0]);
+    child_fail(report, found ? STEP_INTERPRETER : STEP_EXEC, rc);
 }

@@ -24,6 +24,10 @@ struct exit_info {
     bool signaled;
     bool core;
     int code; /* exit status, or the signal's number when `signaled` */
+
+    bool has_usage; /* getrusage(2) of it and of the children that it has waited for: */
+    span user, system;
+    int64_t max_rss; /* bytes, of the largest of them */
 };
 
 /* What a shell would say: the status, or 128 + signal. */
@@ -40,40 +44,45 @@ struct spawn_limit {
 struct spawn_req {
     const char *const *argv; /* argv[0] is looked up on the PATH of `envp` */
     const char *const *envp;
-    const char *cwd;  /* NULL: inherit */
+    const char *cwd; /* NULL: inherit */
+    bool home_cwd; /* cwd is relative to the user's home, as is what follows "~/"; where it is NULL
+                    * and there is a user it is that home, or else / */
     const char *user; /* NULL: inherit; else NAME|UID[:GROUP|GID], looked up in the child */
     int stdio[3];     /* to become fd 0, 1, 2; -1: inherit */
     bool own_session; /* setsid; else own_group: setpgid */
     bool own_group;
-    bool foreground;   /* hand the terminal on fd 0 to the new group */
-    bool ctty;         /* with own_session: the terminal on fd 0 becomes the controlling one */
-    bool only_stdio;   /* close every other fd; else keep those without close-on-exec */
-    bool login_env;    /* with `user`: set HOME, USER, LOGNAME, SHELL for that user */
-    int cgroup_fd;     /* cgroup v2 directory to join; -1: inherit */
-    int oom_score_adj; /* OOM_INHERIT: leave */
+    bool foreground; /* hand the terminal on fd 0 to the new group */
+    bool ctty;       /* with own_session: the terminal on fd 0 becomes the controlling one */
+    bool only_stdio; /* close every other fd; else keep those without close-on-exec */
+    bool login_env;  /* with `user`: set HOME, USER, LOGNAME, SHELL for that user */
+    const char *const *env_over; /* put over all of it: NAME=value; NAME removes. NULL: none */
+    int cgroup_fd;               /* cgroup v2 directory to join; -1: inherit */
+    int oom_score_adj;           /* OOM_INHERIT: leave */
     const struct spawn_limit *limits;
     size_t nlimits;
     uint64_t sigmask;   /* blocked signals at exec, bit n-1 for signal n */
     uint64_t sigignore; /* signals to ignore at exec */
 
     /* Called first of all in the child, with every descriptor of the parent still there; nonzero
-     * ends the start: a positive errno, told as STEP_ANNOUNCE. NULL: none. */
+     * ends the start: a positive errno, told as STEP_ANNOUNCE. *exec_fd is set by then. NULL: none.
+     */
     int (*announce)(void *arg);
     void *announce_arg;
 };
 enum { OOM_INHERIT = -32768 };
 
 /* Which step between fork and exec failed; written by the child, atomically. */
-#define SPAWN_STEPS(X)                            \
-    X(STEP_ANNOUNCE, "tell PID 1 of itself")      \
-    X(STEP_STDIO, "set up stdin, stdout, stderr") \
-    X(STEP_CGROUP, "join its cgroup")             \
-    X(STEP_SESSION, "make its session")           \
-    X(STEP_LIMITS, "set its resource limits")     \
-    X(STEP_USER, "find its user")                 \
-    X(STEP_GROUPS, "set its groups")              \
-    X(STEP_UID, "become its user")                \
-    X(STEP_CWD, "enter its working directory")    \
+#define SPAWN_STEPS(X)                             \
+    X(STEP_ANNOUNCE, "tell PID 1 of itself")       \
+    X(STEP_STDIO, "set up stdin, stdout, stderr")  \
+    X(STEP_CGROUP, "join its cgroup")              \
+    X(STEP_SESSION, "make its session")            \
+    X(STEP_LIMITS, "set its resource limits")      \
+    X(STEP_USER, "find its user")                  \
+    X(STEP_GROUPS, "set its groups")               \
+    X(STEP_UID, "become its user")                 \
+    X(STEP_CWD, "enter its working directory")     \
+    X(STEP_INTERPRETER, "find the interpreter of") \
     X(STEP_EXEC, "execute")
 #define STEP_ENUMERATOR(id, text) id,
 enum spawn_step { SPAWN_STEPS(STEP_ENUMERATOR) SPAWN_NSTEPS };

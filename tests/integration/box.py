@@ -153,7 +153,7 @@ class Box:
     def get(self, path, timeout=10, method="GET"):
         """(status, body); (0, why) when nobody answers."""
         try:
-            head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n"
+            head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
             answer = self.raw(head.encode(), timeout).decode(errors="replace")
             return int(answer.split(" ", 2)[1]), answer.partition("\r\n\r\n")[2]
         except (OSError, IndexError, ValueError) as why:

@@ -50,6 +50,10 @@ class Tap:
                 print("#", line, flush=True)
         return bool(cond)
 
+    def skip(self, name, why):
+        self.count += 1
+        print(f"ok {self.count} - {name} # SKIP {why}", flush=True)
+
     def diag(self, text):
         print("#", text, flush=True)
 

@@ -105,6 +105,7 @@ static void role_start_life(struct world *w, struct proc *p, int sock) {
         p->dozes_until = p->at[DO_WAKE] = instant_add(w->now, dice_span(&w->dice, span_s(5)));
     for (size_t i = 0; i < MAX_UNITS; i++)
         p->told.state[i] = -1;
+    p->told.ticket = w->clients.tickets + 1;
 }
 
 static void babble(struct world *w, struct proc *p) {
@@ -114,11 +115,60 @@ static void babble(struct world *w, struct proc *p) {
     else
         m.head.size--;
     w->log_babbled |= p->kind == PROC_LOG;
+    w->clients.mumbled |= p->kind == PROC_CHANNEL;
+    w->clients.unsure |= p->kind == PROC_CHANNEL; /* what it has asked may not be read any more */
     p->babbled = send(p->sock, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof m;
+}
+
+/* A request was taken, or refused for a reason that there is. */
+static void answered(struct world *w, struct proc *p, const struct wire_unit_do *m) {
+    const struct box *b = w->box;
+    bool is_main = m->unit == b->main && m->act != UNIT_START;
+    bool there = m->unit >= 0 && m->unit < (int)b->nunits && m->act <= UNIT_RESTART;
+    world_trace(w, "ticket %d: unit %d, act %d: %d", (int)m->ticket, m->unit, m->act, m->code);
+    if (m->ticket != p->told.ticket++)
+        world_fail(w, "the answer to request %d is to another", (int)m->ticket);
+    if ((m->code != 0) != (m->reason[0] != '\0') || (m->code == EINVAL) != !there ||
+        (m->code == EPERM && !is_main) || (m->code == ESHUTDOWN && b->phase < PHASE_DRAIN) ||
+        (m->code == ENOENT && m->unit != b->engine) || (m->code == 0 && is_main))
+        world_fail(w, "request %d for unit %d is answered with %d, %s", m->act, m->unit, m->code,
+                   m->reason);
+    if (m->code != 0)
+        return;
+    if (m->act == UNIT_STOP)
+        w->clients.stopped[m->unit] = true;
+    struct unit_set wanted = { 0 };
+    unit_add(&wanted, (size_t)m->unit);
+    for (size_t n = w->plan.n; n-- > 0 && m->act != UNIT_STOP;) {
+        size_t u = w->plan.order[n];
+        for (size_t k = 0; k < w->plan.n && m->act == UNIT_START; k++)
+            if (unit_in(&wanted, u) && unit_in(&w->plan.requires[u], k))
+                unit_add(&wanted, k);
+        if (unit_in(&wanted, u))
+            w->clients.stopped[u] = false;
+    }
+}
+
+static void heard_of_job(struct world *w, struct proc *p, const struct wire_job *m) {
+    uint64_t bit = UINT64_C(1) << m->id;
+    if (m->head.kind == WIRE_JOB && (p->told.whole || (p->told.jobs & bit)))
+        world_fail(w, "a channel is told of job %d late, or twice", (int)m->id);
+    if (m->head.kind == WIRE_JOB_ENDED && !m->ended)
+        world_fail(w, "a channel is told that job %d has ended, and that it has not", (int)m->id);
+    p->told.jobs |= bit;
+    if (m->ended)
+        p->told.ended |= bit;
 }
 
 static void heard(struct world *w, struct proc *p, const union wire_any *m) {
     switch (m->head.kind) {
+    case WIRE_JOB:
+    case WIRE_JOB_ENDED:
+        heard_of_job(w, p, &m->job);
+        break;
+    case WIRE_UNIT_DID:
+        answered(w, p, &m->unit_do);
+        break;
     case WIRE_UNIT:
         p->told.state[m->unit.index] = m->unit.state;
         break;
@@ -145,6 +195,33 @@ static void keep_little(struct world *w, const struct proc *p) {
         (void)setsockopt(r->sock.fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
 }
 
+/* A channel reaps its jobs, and says so. */
+static void role_reap(struct world *w, struct proc *p) {
+    for (int i = 0; i < w->top; i++) {
+        struct proc *q = &w->procs[i];
+        if (!q->used || !q->zombie || !q->job || q->parent != p->pid)
+            continue;
+        struct wire_job m = { .head = WIRE_HEAD(WIRE_JOB_ENDED, struct wire_job),
+                              .id = (uint64_t)q->job,
+                              .ended = true,
+                              .signaled = q->end.signaled,
+                              .core = q->end.core,
+                              .code = q->end.code };
+        w->clients.ends[q->job] = q->end;
+        q->used = false;
+        p->told.ended |= UINT64_C(1) << q->job;
+        if (wire_send(p->sock, &m.head) < 0)
+            w->clients.mumbled = true;
+        m.head.kind = WIRE_JOB_DONE;
+        if (dice_hits(&w->dice, 500))
+            (void)wire_send(p->sock, &m.head);
+        if (!dice_hits(&w->dice, w->faults.role_dies_speaking))
+            continue;
+        proc_end(w, p, (struct exit_info){ .signaled = true, .code = SIGSEGV });
+        return;
+    }
+}
+
 static void role_listen(struct world *w, struct proc *p) {
     union wire_any m;
     int rc = 0;
@@ -160,6 +237,55 @@ static void role_listen(struct world *w, struct proc *p) {
         world_fail(w, "PID 1 has sent a malformed message to role %d", p->kind);
     if (rc < 0)
         proc_end(w, p, (struct exit_info){ .code = 0 }); /* PID 1 has hung up */
+    else if (p->kind == PROC_CHANNEL)
+        role_reap(w, p);
+}
+
+/* The channel, if it is there and pays attention. */
+static struct proc *listener(struct world *w) {
+    struct proc *p = proc_role(w, PROC_CHANNEL);
+    bool asleep = p && (p->deaf || p->killed || instant_before(w->now, p->dozes_until));
+    return p && p->sock >= 0 && p->told.whole && !asleep ? p : NULL;
+}
+
+void actor_ask(struct world *w, int unit, int act) {
+    struct proc *p = listener(w);
+    struct wire_unit_do m = { .head = WIRE_HEAD(WIRE_UNIT_DO, struct wire_unit_do),
+                              .ticket = w->clients.tickets + 1,
+                              .unit = unit,
+                              .act = act };
+    if (p && wire_send(p->sock, &m.head) == 0)
+        w->clients.tickets++;
+}
+
+/* Its child says that it is there, with descriptors that only PID 1 keeps. */
+void actor_job(struct world *w, int what) {
+    struct proc *p = listener(w);
+    int null = w->box->null_fd;
+    if (!p || w->clients.njobs == WORLD_JOBS || w->top > WORLD_PROCS - 16)
+        return;
+    struct proc *q = proc_new(w, PROC_KIN, -1);
+    q->job = ++w->clients.njobs;
+    q->executed = true;
+    q->executed_at = w->now;
+    q->parent = p->pid;
+    q->group = q->pid;
+    q->life.ignores = what % 8 == 0;
+    q->life.lingers = span_us(200);
+    end_in(w, q, what % 4 ? span_ms(what * 37) : SPAN_NEVER,
+           (struct exit_info){ .code = what % 5 });
+    struct wire_job m = { .head = WIRE_HEAD(WIRE_JOB, struct wire_job),
+                          .id = (uint64_t)q->job,
+                          .slot = (uint32_t)q->job,
+                          .pid = q->pid };
+    p->told.jobs |= UINT64_C(1) << q->job;
+    if (wire_send_fds(p->sock, &m, (int[JOB_NFDS]){ null, null, -1, what % 2 ? null : -1 }) < 0)
+        world_fail(w, "a job cannot tell PID 1 of itself");
+    world_trace(w, "job %d is %d", q->job, q->pid);
+}
+
+void actor_gone(struct world *w, const struct proc *p) {
+    w->clients.unsure |= p->told.ticket <= w->clients.tickets;
 }
 
 static void say(struct world *w, struct proc *log, struct proc *p) {

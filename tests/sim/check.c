@@ -30,13 +30,15 @@ static int main_end_code(const struct world *w, const struct unit_record *u) {
         code = u->refused.step == STEP_EXEC && u->refused.code != ENOENT ? 126 : 127;
     if (in_status_set(&c->remap_exit, code))
         code = 0;
-    bool ends = c->on_exit == EXIT_SHUTDOWN || never_ran ||
+    bool ends = c->on_exit == EXIT_SHUTDOWN || (never_ran && u->starts == 1) ||
                 (c->on_exit == EXIT_SHUTDOWN_ON_FAILURE && code != 0);
     return ends ? code : -1;
 }
 
 static int unit_failure_code(const struct world *w, int i) {
     const struct box *b = w->box;
+    if (b->svcs[i].parked)
+        return -1; /* nobody waits for it */
     const struct unit_record *u = &w->units[i];
     bool booting = w->seen_phase < PHASE_SERVE;
     bool awaited = b->main < 0 || conf_of(w)->main.start == START_READY;
@@ -53,7 +55,8 @@ static int unit_failure_code(const struct world *w, int i) {
 /* The status that unit `i` ends the box with by what happened to it since the box last waited. */
 static int unit_end_code(const struct world *w, int i) {
     enum svc_state state = w->box->svcs[i].state, was = w->units[i].seen;
-    if (state == was || w->drain.begun)
+    bool again = w->units[i].starts != w->units[i].seen_starts;
+    if ((state == was && !again) || w->drain.begun)
         return -1;
     if (i == w->box->main)
         return state == SVC_DONE || state == SVC_FAILED ? main_end_code(w, &w->units[i]) : -1;
@@ -130,7 +133,7 @@ static bool may_start_without(const struct world *w, int unit, size_t k) {
     const struct svc *other = &w->box->svcs[k];
     bool stays = conf_of(w)->pinnace.on_boot_timeout == BOOT_TIMEOUT_STAY;
     instant deadline = instant_add(w->started, conf_of(w)->pinnace.boot_timeout);
-    if (is_up(w, k))
+    if (is_up(w, k) || other->parked)
         return true;
     if (unit == w->box->main && stays)
         return other->state == SVC_FAILED || !instant_before(box_now(w), deadline);
@@ -162,7 +165,7 @@ void check_spawn(struct world *w, int unit, const struct spawn_req *r) {
             world_fail(w, "%s is started, and %s has failed", name_of(w, unit), name_of(w, (int)k));
     }
     int64_t pause = w->box->confs[unit]->backoff.from.ns / 10 * 9;
-    if (u->starts > 0 && instant_since(box_now(w), u->ended_at).ns < pause)
+    if (u->starts > 0 && instant_since(box_now(w), u->ended_at).ns < pause && !w->clients.tickets)
         world_fail(w, "%s is started again too soon", name_of(w, unit));
     check_request(w, unit, r);
 }
@@ -183,7 +186,7 @@ static void check_stop_order(const struct world *w, int unit) {
     if (s->want_up || s->found_dead || grace_is_over(w))
         return;
     for (size_t k = 0; k < w->plan.n; k++)
-        if (unit_in(&w->plan.after[k], (size_t)unit) &&
+        if (unit_in(&w->plan.after[k], (size_t)unit) && !w->box->svcs[k].want_up &&
             (world_leader((struct world *)w, (int)k) || w->box->svcs[k].state == SVC_STOPPING))
             world_fail(w, "%s is stopped while %s runs", s->conf->name, name_of(w, (int)k));
 }
@@ -265,7 +268,7 @@ void check_kill(struct world *w, pid_t pid, int sig) {
     bool is_child = p && p->parent == BOX_PID && p->kind != PROC_KIN;
     if (pid < 0 && unit >= 0 && !(is_child && p->kind != PROC_UNIT))
         check_unit_signal(w, unit, sig);
-    else if (!is_child)
+    else if (!is_child && !(pid > 0 && p && p->job && w->drain.begun))
         world_fail(w, "signal %d for %d, which is nobody's", sig, pid);
     else if (pid < 0 && p->kind != PROC_PROBE && p->kind != PROC_PREPARE)
         world_fail(w, "signal %d for group %d, which is nobody's", sig, pid);
@@ -282,7 +285,8 @@ void check_forward(const struct world *w, pid_t pid) {
 
 static bool others_wait_for(const struct box *b, int unit) {
     for (size_t k = 0; k < b->nunits; k++)
-        if (unit_in(&b->plan.after[k], (size_t)unit) && svc_state_runs(b->svcs[k].state))
+        if (unit_in(&b->plan.after[k], (size_t)unit) && svc_state_runs(b->svcs[k].state) &&
+            !b->svcs[k].want_up)
             return true;
     return false;
 }
@@ -326,6 +330,28 @@ static void check_state(struct world *w, int unit) {
         world_fail(w, "%s is ready, and has not been executed", s->conf->name);
 }
 
+/* Who is wanted, and whose absence does not matter: from what was asked for and the plan. */
+static void check_asked_for(const struct world *w, int unit) {
+    const struct svc *s = &w->box->svcs[unit];
+    bool wanted = !w->drain.begun && !s->stopped, parked = s->stopped && !s->again;
+    for (size_t k = 0; k < w->plan.n; k++)
+        if (unit_in(&w->plan.requires[unit], k)) {
+            wanted &= w->box->svcs[k].want_up;
+            parked |= w->box->svcs[k].parked;
+        }
+    if (s->want_up != wanted)
+        world_fail(w, "%s is%s wanted", s->conf->name, s->want_up ? "" : " not");
+    if (s->parked != parked)
+        world_fail(w, "%s is%s needed", s->conf->name, s->parked ? " not" : "");
+    if (s->again && !svc_state_runs(s->state))
+        world_fail(w, "%s was to be started again, and is not", s->conf->name);
+    bool rests = s->state == SVC_DONE || (s->state == SVC_FAILED && unit != w->box->engine);
+    if (s->stopped && !s->again && rests)
+        world_fail(w, "%s is stopped, and %s", s->conf->name, svc_state_name(s->state));
+    if (parked && s->state == SVC_DOWN && !w->drain.begun && !s->reason[0])
+        world_fail(w, "%s is down, and does not say why", s->conf->name);
+}
+
 static void check_wish(const struct world *w, int unit) {
     const struct svc *s = &w->box->svcs[unit];
     const struct svc *bad = s->want_up ? failed_requirement(w, unit) : NULL;
@@ -333,8 +359,7 @@ static void check_wish(const struct world *w, int unit) {
     if (bad && (goes || s->state == SVC_BACKOFF || s->state == SVC_DOWN))
         world_fail(w, "%s is %s although %s has failed", s->conf->name, svc_state_name(s->state),
                    bad->conf->name);
-    if (s->want_up == w->drain.begun)
-        world_fail(w, "%s is%s wanted", s->conf->name, s->want_up ? "" : " not");
+    check_asked_for(w, unit);
     if (s->want_up && !bad && s->state == SVC_DOWN && w->box->phase >= PHASE_BOOT &&
         all_before_are_up(w, unit))
         world_fail(w, "%s could be started, and is not", s->conf->name);
@@ -371,7 +396,7 @@ static void check_ready(const struct world *w) {
     const struct box *b = w->box;
     bool up = b->phase == PHASE_BOOT || b->phase == PHASE_SERVE;
     for (size_t i = 0; i < b->nunits; i++)
-        up &= (int)i == b->main ? b->svcs[i].executed : is_up(w, i);
+        up &= (int)i == b->main ? b->svcs[i].executed : is_up(w, i) || b->svcs[i].parked;
     if (b->ready != up)
         world_fail(w, "ready is %d and should be %d", b->ready, up);
     bool served = w->ever_ready || up;
@@ -420,11 +445,14 @@ void check_settled(struct world *w) {
                         b->svcs[i].reason);
         }
         w->units[i].seen = b->svcs[i].state;
+        w->units[i].seen_starts = w->units[i].starts;
     }
     check_ready(w);
     check_children(w);
     if (w->seen_phase != b->phase)
         world_note(w, EVENT_PHASE, -1, (int)b->phase);
+    if (w->seen_ready != b->ready)
+        world_note(w, EVENT_READY, -1, b->ready);
     if (w->seen_phase != b->phase || w->seen_ready != b->ready)
         world_trace(w, "phase %d, ready %d", b->phase, b->ready);
     w->asked.n = 0;
@@ -534,6 +562,44 @@ static void check_picture(struct world *w) {
                        svc_state_name((enum svc_state)p->told.state[i]));
 }
 
+static bool same_end(const struct held_job *j, struct exit_info end) {
+    return j->signaled == end.signaled && j->core == end.core && j->code == end.code;
+}
+
+/* What PID 1 holds of jobs is so, and the channel knows of those that it has not started. */
+static void check_jobs(struct world *w) {
+    const struct held_jobs *js = &w->box->jobs;
+    const struct proc *p = proc_role(w, PROC_CHANNEL);
+    bool knows = p && !p->deaf && !p->babbled && !p->killed && !w->box->channel.quitting &&
+                 !instant_before(w->now, p->dozes_until);
+    size_t running = 0;
+    for (size_t i = 0; i < js->n; i++) {
+        const struct held_job *j = &js->list[i];
+        const struct proc *q = proc_find(w, j->pid);
+        struct exit_info end = w->clients.ends[j->id];
+        running += !j->ended;
+        if (!j->ended && (!q || q->job != (int)j->id) && !w->clients.mumbled)
+            world_fail(w, "job %d is held as running, and there is no such process", (int)j->id);
+        if (j->ended && (!end.pid || !same_end(j, end)) && !w->clients.mumbled)
+            world_fail(w, "job %d is held as ended with %d, which is not so", (int)j->id, j->code);
+        if (j->fds[JOB_STDIN] < 0 || fcntl(j->fds[JOB_STDIN], F_GETFD) != FD_CLOEXEC)
+            world_fail(w, "job %d is held without its descriptors", (int)j->id);
+        if (knows && (!(p->told.jobs >> j->id & 1) || j->ended != (p->told.ended >> j->id & 1)))
+            world_fail(w, "the channel does not know how job %d is", (int)j->id);
+    }
+    if (running != js->running)
+        world_fail(w, "%zu jobs run, and %zu are counted", running, js->running);
+}
+
+/* What was answered is what holds. */
+static void check_requests(const struct world *w) {
+    for (size_t i = 0; i < w->box->nunits && !w->clients.unsure; i++) {
+        const struct svc *s = &w->box->svcs[i];
+        if (w->clients.stopped[i] != (s->stopped && !s->again) && !w->box->nasked)
+            world_fail(w, "%s is%s stopped by request", s->conf->name, s->stopped ? "" : " not");
+    }
+}
+
 static void check_role(const struct world *w, const struct role *r, bool wanted) {
     const struct proc *p = r->child.pid ? proc_find((struct world *)w, r->child.pid) : NULL;
     if (wanted && !r->quitting && !role_runs(r))
@@ -566,7 +632,7 @@ static bool timer_has_reason(const struct world *w, const struct timer *t) {
            (t == &b->prepare_deadline && b->prepare.pid) ||
            (t == &b->log.restart && !b->log.child.pid) ||
            (t == &b->channel.restart && !b->channel.child.pid) ||
-           (t == &b->net.restart && !b->net.child.pid) ||
+           (t == &b->net.restart && !b->net.child.pid) || t == &b->channel.again ||
            (t == &b->children.later && b->children.sweep.owed);
 }
 
@@ -592,6 +658,8 @@ void check_sleep(struct world *w, instant until) {
                     "the boot has to be over");
     check_strangers(w);
     check_picture(w);
+    check_jobs(w);
+    check_requests(w);
     check_role(w, &b->log, b->nunits > (b->main >= 0 ? 1U : 0U));
     check_role(w, &b->channel, b->listens);
     check_role(w, &b->net, b->net_box.active);
@@ -602,7 +670,9 @@ void check_sleep(struct world *w, instant until) {
 
 bool check_end(struct world *w) {
     struct box *b = w->box;
-    bool excused = w->killer_failed;
+    /* A subreaper's channel outlives the KILL; one that hangs does not tell of its jobs' end. */
+    const struct proc *channel = proc_role(w, PROC_CHANNEL);
+    bool excused = w->killer_failed || (channel && !b->is_pid1 && channel->deaf);
     check_sync(w, w->seen_ready);
     if (!w->drain.on || b->exit_code != w->drain.code)
         world_fail(w, "it ends with %d instead of %d", b->exit_code, w->drain.code);
@@ -612,7 +682,7 @@ bool check_end(struct world *w) {
     for (int i = 0; i < w->top && !excused; i++) {
         const struct proc *p = &w->procs[i];
         /* Killed at the very end, which a leap of the clock may bring at once. */
-        bool late = proc_is_role(p) || w->leapt.ns > 0;
+        bool late = proc_is_role(p) || w->leapt.ns > 0 || (p->job && p->killed);
         if (p->used && !(late && (p->killed || p->zombie)) && p->kind != PROC_DRAIN)
             world_fail(w, "%d (kind %d, unit %d) is left behind", p->pid, p->kind, p->unit);
     }

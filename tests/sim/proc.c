@@ -100,7 +100,7 @@ static void tell_parent(struct world *w, struct proc *p) {
     struct signalfd_siginfo *si = &w->pending[SIGCHLD];
     const struct proc *parent = p->parent == BOX_PID ? NULL : proc_find(w, p->parent);
     if (p->parent != BOX_PID) {
-        if (parent && !parent->neglects_children)
+        if (parent && !parent->neglects_children && !p->job) /* jobs: see role_reap() */
             p->used = false;
         return;
     }
@@ -118,6 +118,8 @@ void proc_end(struct world *w, struct proc *p, struct exit_info how) {
     p->ended_at = w->now;
     fd_close(&p->report);
     fd_close(&p->sock);
+    if (p->kind == PROC_CHANNEL)
+        actor_gone(w, p);
     for (int d = 0; d < NDEEDS; d++)
         p->at[d] = INSTANT_NEVER;
     world_trace(w, "pid %d (kind %d, unit %d) ends: %s %d", p->pid, p->kind, p->unit,

@@ -81,6 +81,43 @@ static void fork_fails_for_20s(struct world *w) {
     w->stimuli[0].at = instant_add(w->now, span_s(20));
 }
 
+static void ask(struct world *w, int64_t ms, int unit, enum unit_act act) {
+    world_stimulate(w, span_ms(ms), STIM_UNIT_DO, unit * 4 + (int)act);
+}
+static void stop_at_1s(struct world *w) {
+    ask(w, 1000, 0, UNIT_STOP);
+    term(w, 20000);
+}
+static void stop_and_start(struct world *w) {
+    ask(w, 1000, 0, UNIT_STOP);
+    ask(w, 1050, 0, UNIT_START);
+    term(w, 20000);
+}
+static void restart_at_1s(struct world *w) {
+    ask(w, 1000, 0, UNIT_RESTART);
+    term(w, 20000);
+}
+static void start_at_5s(struct world *w) {
+    ask(w, 5000, 0, UNIT_START);
+    term(w, 20000);
+}
+static void start_the_second_at_5s(struct world *w) {
+    ask(w, 1000, 0, UNIT_STOP);
+    ask(w, 5000, 1, UNIT_START);
+    term(w, 20000);
+}
+enum { JOB_STAYS = 4, JOB_STUBBORN = 8 };
+static void begin_a_job(struct world *w, int what) {
+    world_stimulate(w, span_ms(500), STIM_JOB, what);
+    term(w, 1000);
+}
+static void with_a_job(struct world *w) { begin_a_job(w, JOB_STAYS); }
+static void with_a_stubborn_job(struct world *w) { begin_a_job(w, JOB_STUBBORN); }
+static void with_an_orphaned_job(struct world *w) {
+    world_stimulate(w, span_ms(700), STIM_KILL_ROLE, 1);
+    begin_a_job(w, JOB_STUBBORN);
+}
+
 /* --- lives -------------------------------------------------------------------------------------
  */
 
@@ -203,6 +240,12 @@ static void slow_to_begin(struct world *w, int unit, unsigned nth, struct life *
     l->session = span_ms(5);
 }
 
+static void crashes_until_asked(struct world *w, int unit, unsigned nth, struct life *l) {
+    crashes(w, unit, nth, l);
+    if (nth > 3)
+        l->ends = SPAN_NEVER;
+}
+
 /* --- what must have happened
  * ------------------------------------------------------------------------ */
 
@@ -312,6 +355,57 @@ static void told_in_time(struct world *w) {
     none(w, EVENT_SIGNAL, 0, SIGKILL, 1);
 }
 
+static void stayed_down(struct world *w) {
+    after_start(w, at(w, EVENT_SIGNAL, 0, SIGTERM), 1000);
+    after_start(w, at(w, EVENT_STATE, 0, SVC_DOWN), 1000);
+    none(w, EVENT_START, 0, -1, 2);
+    none(w, EVENT_READY, -1, 0, 2); /* but at the end */
+    after_start(w, at(w, EVENT_READY, -1, 0), 20000);
+}
+static void came_back_when_gone(struct world *w) {
+    after_start(w, at(w, EVENT_SIGNAL, 0, SIGTERM), 1000);
+    after_start(w, event_get(w, EVENT_START, 0, -1, 2)->at, 1100);
+    none(w, EVENT_START, 0, -1, 3);
+    none(w, EVENT_STATE, 0, SVC_BACKOFF, 1);
+}
+static void others_followed(struct world *w) {
+    came_back_when_gone(w);
+    none(w, EVENT_SIGNAL, 2, SIGTERM, 2); /* who comes after it, and does not need it */
+    after_start(w, event_get(w, EVENT_SIGNAL, 2, SIGTERM, 1)->at, 20000);
+}
+static void web_around_db(struct world *w) {
+    after_start(w, at(w, EVENT_SIGNAL, 1, SIGTERM), 1000);
+    after_start(w, at(w, EVENT_SIGNAL, 0, SIGTERM), 1100);
+    after_start(w, event_get(w, EVENT_START, 0, -1, 2)->at, 1200);
+    after_start(w, event_get(w, EVENT_START, 1, -1, 2)->at, 1200);
+    after_start(w, event_get(w, EVENT_SIGNAL, 2, SIGTERM, 1)->at, 20000);
+    none(w, EVENT_START, 2, -1, 2);
+}
+static void both_at_5s(struct world *w) {
+    after_start(w, at(w, EVENT_SIGNAL, 1, SIGTERM), 1000);
+    after_start(w, event_get(w, EVENT_START, 0, -1, 2)->at, 5000);
+    after_start(w, event_get(w, EVENT_START, 1, -1, 2)->at, 5000);
+    none(w, EVENT_READY, -1, 0, 3); /* 5 s, the end */
+}
+static void started_at_5s(struct world *w) {
+    (void)at(w, EVENT_STATE, 0, SVC_FAILED);
+    after_start(w, event_get(w, EVENT_START, 0, -1, 4)->at, 5000);
+    none(w, EVENT_START, 0, -1, 5);
+}
+static void gave_up_backoff(struct world *w) {
+    none(w, EVENT_STATE, 0, SVC_FAILED, 1);
+    const struct event *last = event_get(w, EVENT_STATE, 0, SVC_DOWN, 1);
+    after_start(w, last->at, 1000);
+    for (int nth = 1; event_find(w, EVENT_START, 0, -1, nth); nth++)
+        if (instant_before(last->at, event_find(w, EVENT_START, 0, -1, nth)->at))
+            world_fail(w, "it was started again");
+}
+static void job_was_asked(struct world *w) {
+    after_start(w, at(w, EVENT_SIGNAL, -1, SIGTERM), 1000);
+    after_start(w, at(w, EVENT_PHASE, -1, PHASE_END), 1000);
+    none(w, EVENT_SIGNAL, -1, SIGKILL, 1);
+}
+
 /* --- the table
  * --------------------------------------------------------------------------------------- */
 
@@ -407,6 +501,38 @@ const struct scenario scenarios_all[] = {
     { "subreaper: units are killed even when nothing can be forked any more",
       PINNACE("grace = 2s\n") SERVICE("s") "stop-timeout = 1m\n", fork_fails, ignores,
       .is_subreaper = true, .status = 0 },
+    { "a unit that is stopped stays down, and the box is ready without it",
+      NO_ENGINE SERVICE("s") "restart = always\n", stop_at_1s, NULL, .status = 0,
+      .after = stayed_down },
+    { "stopped and started again while it still ends: started when it is gone",
+      NO_ENGINE SERVICE("s"), stop_and_start, yields_in_100ms, .status = 0,
+      .after = came_back_when_gone },
+    { "restart: started when it is gone, at once; who only comes after it stays",
+      NO_ENGINE SERVICE("s") SERVICE("o") SERVICE("a") "after = s\n",
+      restart_at_1s, yields_in_100ms, .status = 0, .after = others_followed },
+    { "restart: who requires it ends before it and comes back after it",
+      NO_ENGINE SERVICE("db") SERVICE("web") "requires = db\n" SERVICE("o"),
+      restart_at_1s, yields_in_100ms, .status = 0, .after = web_around_db },
+    { "start of one that requires a stopped one: both",
+      NO_ENGINE SERVICE("db") SERVICE("web") "requires = db\n",
+      start_the_second_at_5s, NULL, .status = 0, .after = both_at_5s },
+    { "start of one that has failed: its failures are forgotten",
+      NO_ENGINE CRASH_LOOP "max-restarts = 2\n",
+      start_at_5s, crashes_until_asked, .status = 0, .after = started_at_5s },
+    { "stop of one in backoff", NO_ENGINE CRASH_LOOP, stop_at_1s, crashes, .status = 0,
+      .after = gave_up_backoff },
+    { "PID 1: a job is asked to end when no unit is left",
+      PINNACE("grace = 10s\n") SERVICE("s"), with_a_job, NULL, .status = 0,
+      .after = job_was_asked },
+    { "PID 1: a job that does not listen is killed at the end of the grace",
+      PINNACE("grace = 2s\n") SERVICE("s"), with_a_stubborn_job, NULL, .status = 0,
+      .after = daemon_was_killed },
+    { "subreaper: a job that does not listen is killed at the end of the grace",
+      PINNACE("grace = 2s\n") SERVICE("s"), with_a_stubborn_job, NULL,
+      .is_subreaper = true, .status = 0, .after = daemon_was_killed },
+    { "subreaper: so is one whose channel has died",
+      PINNACE("grace = 2s\n") SERVICE("s"), with_an_orphaned_job, NULL,
+      .is_subreaper = true, .status = 0, .after = daemon_was_killed },
     { "no memory to execute: tried again",
       NO_ENGINE SERVICE("s"), term_at_20s, has_no_memory, .status = 0,
       .after = third_time_lucky },

@@ -308,11 +308,16 @@ static void random_stimuli(struct world *w, const struct maker *m) {
     span horizon = dice_span(d, span_ms(horizon_ms[dice_below(d, 6)]));
     insist(w, horizon);
     for (int i = dice_below(d, 3 * m->trouble + 1); i > 0; i--) {
-        enum stimulus_kind kind = (enum stimulus_kind)dice_below(d, 4);
+        enum stimulus_kind kind = (enum stimulus_kind)dice_below(d, STIM_UNIT_DO);
         int what = kind == STIM_SIGNAL      ? signals[dice_below(d, 10)]
                    : kind == STIM_KILL_UNIT ? dice_below(d, m->n + 1)
                                             : dice_below(d, 3);
         world_stimulate(w, dice_span(d, (span){ horizon.ns * 5 / 4 + 1000000 }), kind, what);
+    }
+    for (int i = dice_hits(d, 400) ? dice_below(d, 7) : 0; i > 0; i--) {
+        bool job = dice_hits(d, 500);
+        world_stimulate(w, dice_span(d, (span){ horizon.ns + 1000000 }),
+                        job ? STIM_JOB : STIM_UNIT_DO, dice_below(d, job ? 1000 : 4 * (m->n + 3)));
     }
 }
 

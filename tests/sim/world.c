@@ -89,6 +89,11 @@ static void stimulus_run(struct world *w, const struct stimulus *s) {
     case STIM_KILL_ROLE:
         p = proc_role(w, PROC_LOG + s->what % 3); /* log, channel, net */
         break;
+    case STIM_UNIT_DO:
+        actor_ask(w, s->what / 4, s->what % 4);
+        break;
+    default:
+        actor_job(w, s->what);
     }
     if (p)
         proc_signal(w, p, SIGKILL);
@@ -231,7 +236,8 @@ static pid_t world_spawn(struct sys *s, const struct spawn_req *r, int *exec_fd,
                                .starts = u->starts + 1,
                                .started_at = w->box->loop.now,
                                .ended_at = u->ended_at,
-                               .seen = u->seen };
+                               .seen = u->seen,
+                               .seen_starts = u->seen_starts };
     struct life life = life_quiet();
     if (w->live)
         w->live(w, unit, u->starts, &life);
@@ -272,6 +278,8 @@ static int bury(struct world *w, pid_t pid, struct exit_info *out) {
             continue;
         *out = p->end;
         p->used = false;
+        if (p->job)
+            w->clients.ends[p->job] = p->end;
         if (p->kind == PROC_UNIT) {
             struct unit_record *u = &w->units[p->unit];
             world_note(w, EVENT_END, p->unit, exit_status(p->end));

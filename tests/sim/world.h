@@ -24,6 +24,7 @@ enum {
     WORLD_KIN = 4,       /* processes that one process starts */
     WORLD_EVENTS = 512,  /* kept of one box; later ones are not */
     WORLD_FAILURE = 512, /* bytes of what is wrong */
+    WORLD_JOBS = 60,     /* of one boot; further ones are not started */
 };
 
 /* --- lives ----------------------------------------------------------------------------- */
@@ -111,10 +112,13 @@ struct proc {
     int sig;                        /* of a drain fork */
     bool wants_to_say, said, asked; /* asked: sent SIGTERM */
     unsigned answers;               /* of probes about it */
+    int job;                        /* a job of a channel: its id, from 1 */
     struct {                        /* what a channel knows */
         bool whole, ready;
         int phase;
         int state[MAX_UNITS];
+        uint64_t jobs, ended; /* bit n for job n */
+        uint64_t ticket;      /* of the request that is to be answered next */
     } told;
 };
 
@@ -130,13 +134,21 @@ struct unit_record {
     instant stopped_at;
     instant started_at, ended_at;
     enum svc_state seen; /* when the box last went to sleep */
+    unsigned seen_starts;
 };
 
-enum stimulus_kind { STIM_SIGNAL, STIM_KILL_MAIN, STIM_KILL_UNIT, STIM_KILL_ROLE };
+enum stimulus_kind {
+    STIM_SIGNAL,
+    STIM_KILL_MAIN,
+    STIM_KILL_UNIT,
+    STIM_KILL_ROLE,
+    STIM_UNIT_DO, /* a client asks the channel */
+    STIM_JOB,
+};
 struct stimulus {
     instant at;
     enum stimulus_kind kind;
-    int what; /* signal; unit; role: 0 log, 1 channel */
+    int what; /* signal; unit; role: 0 log, 1 channel; unit * 4 + act; what becomes of a job */
 };
 
 /* What happened, for cases that look at it afterwards. */
@@ -146,6 +158,7 @@ enum event_kind {
     EVENT_SIGNAL, /* to a unit; what: the signal */
     EVENT_STATE,  /* of a unit when the box waits; what: enum svc_state */
     EVENT_PHASE,  /* of the box; what: enum box_phase */
+    EVENT_READY,  /* of the box; what: 1 or 0 */
 };
 struct event {
     instant at;
@@ -198,6 +211,15 @@ struct world {
     struct event events[WORLD_EVENTS];
     int nevents;
     int reminders;
+
+    struct {                     /* what clients have asked for */
+        uint64_t tickets;        /* so many */
+        bool unsure;             /* an answer was lost: `stopped` may be wrong from now on */
+        bool stopped[MAX_UNITS]; /* as the answers say */
+        int njobs;
+        struct exit_info ends[WORLD_JOBS + 1]; /* pid 0: not yet */
+        bool mumbled;                          /* a channel was cut off in what it said */
+    } clients;
 };
 
 void world_init(struct world *w, uint64_t seed);
@@ -236,7 +258,10 @@ bool procs_let_go(struct world *w); /* those that hang in the kernel end; is the
 /* actors.c: what our own forks do. */
 pid_t actor_fork(struct world *w, const struct fork_req *r, struct err *e);
 void actor_deed(struct world *w, struct proc *p, enum deed d);
-void actors_listen(struct world *w); /* roles read what PID 1 has sent them */
+void actors_listen(struct world *w);                /* roles read what PID 1 has sent them */
+void actor_ask(struct world *w, int unit, int act); /* a client's request */
+void actor_job(struct world *w, int what);
+void actor_gone(struct world *w, const struct proc *p); /* a role has ended */
 
 /* check.c */
 void check_spawn(struct world *w, int unit, const struct spawn_req *r);

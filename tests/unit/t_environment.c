@@ -52,6 +52,9 @@ int main(void) {
     is(made(SVC_KIND_SERVICE, NULL, NULL),
        "PATH=/bin DOCKER_HOST=tcp://x PINNACE_LOG=x A=1 AB=2 PINNACE_TOKENS= LISTEN_ADDRESS=:8",
        "a service: without secrets and what is pinnace's own");
+    is(made(SVC_KIND_SERVICE, LIST("A", "NONE", "AB=3", "PINNACE_TOKENS", "C="), NULL),
+       "PATH=/bin DOCKER_HOST=tcp://x PINNACE_LOG=x AB=3 LISTEN_ADDRESS=:8 C=",
+       "a mere name removes a variable");
     is(made(SVC_KIND_MAIN, NULL, NULL),
        "PATH=/bin LISTEN_FDS=2 LISTEN_PID=1 LISTEN_FDNAMES=a DOCKER_HOST=tcp://x PINNACE_LOG=x A=1 "
        "AB=2 PINNACE_TOKENS= LISTEN_ADDRESS=:8",

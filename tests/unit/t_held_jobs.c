@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 #include "base/own.h"
-#include "pid1/jobs.h"
+#include "pid1/held.h"
 #include "sys/title.h"
 #include "tests/unit/tap.h"
 
@@ -19,7 +19,7 @@ static struct sys sys;
 static struct loop loop;
 static struct children children;
 static struct role channel;
-static struct jobs jobs;
+static struct held_jobs jobs;
 static struct err err;
 
 /* --- the channel -------------------------------------------------------------------------------
@@ -132,27 +132,27 @@ static void describe(struct role *r, struct fork_req *req, int sock) {
     req->run = channel_run;
     req->keep = keep;
     req->nkeep = 3;
-    jobs_forgotten(&jobs);
+    held_forgotten(&jobs);
 }
 
 static void said(struct role *r, const union wire_any *m, int fds[JOB_NFDS]) {
     (void)r;
-    jobs_said(&jobs, &m->job, fds);
+    held_said(&jobs, &m->job, fds);
 }
 
 static void pump(struct role *r) {
     (void)r;
-    (void)jobs_pump(&jobs);
+    (void)held_pump(&jobs);
 }
 
 static void ended(struct role *r) {
     (void)r;
-    jobs_adopt(&jobs);
+    held_adopt(&jobs);
 }
 
 static void orphan(struct children *cs, struct exit_info how) {
     (void)cs;
-    jobs_orphan(&jobs, how);
+    held_orphan(&jobs, how);
 }
 
 static void tick(struct timer *t) { timer_arm(&loop, t, span_ms(5)); }
@@ -165,7 +165,7 @@ static struct timer ticking = { .fire = tick };
 static void turn(void) {
     (void)loop_turn(&loop);
     children_reap(&children, 0);
-    (void)jobs_pump(&jobs);
+    (void)held_pump(&jobs);
 }
 
 static pid_t order(char what, uint64_t id, pid_t pid) {
@@ -207,7 +207,7 @@ static bool is_zombie(pid_t pid) {
 
 static void begin(void) {
     OK(pipe2(orders, O_CLOEXEC) == 0 && pipe2(reports, O_CLOEXEC) == 0 &&
-           jobs_init(&jobs, &children, &channel, &err) == 0,
+           held_init(&jobs, &children, &channel, &err) == 0,
        "a table of jobs");
     channel = (struct role){ .name = "channel",
                              .describe = describe,
@@ -224,7 +224,7 @@ static void finish(void) {
     timer_stop(&channel.restart);
     role_kill(&channel);
     UNTIL(!channel.child.pid);
-    jobs_fini(&jobs);
+    held_fini(&jobs);
     for (int i = 0; i < 2; i++) {
         fd_close(&orders[i]);
         fd_close(&reports[i]);
@@ -245,7 +245,7 @@ static void holds_and_lets_go(void) {
     begin();
     pid_t pid = start(1);
     const struct held_job *j = job(1);
-    OK(j && j->pid == pid && j->slot == 2 && !j->ended && jobs.running == 1 && jobs_run(&jobs),
+    OK(j && j->pid == pid && j->slot == 2 && !j->ended && jobs.running == 1 && held_run(&jobs),
        "one that has announced itself is held");
     OK(j && j->fds[JOB_STDIN] >= 0 && j->fds[JOB_STDOUT] >= 0 && j->fds[JOB_STDERR] == -1 &&
            j->fds[JOB_EXEC] == -1 && fcntl(j->fds[JOB_STDIN], F_GETFD) == FD_CLOEXEC,
@@ -257,9 +257,9 @@ static void holds_and_lets_go(void) {
     (void)order('e', 1, pid);
     UNTIL(job(1)->ended);
     j = job(1);
-    OK(j->ended && !j->signaled && j->code == 7 && !jobs_run(&jobs) && j->fds[JOB_STDOUT] >= 0,
+    OK(j->ended && !j->signaled && j->code == 7 && !held_run(&jobs) && j->fds[JOB_STDOUT] >= 0,
        "that it has ended is believed, and its output kept");
-    jobs_orphan(&jobs, (struct exit_info){ .pid = pid, .signaled = true, .code = 9 });
+    held_orphan(&jobs, (struct exit_info){ .pid = pid, .signaled = true, .code = 9 });
     OK(job(1)->code == 7 && !job(1)->signaled, "its number may be another's then");
     OK(jobs.untold == 0, "the channel that said so knows it");
     (void)order('d', 1, 0);
@@ -290,7 +290,7 @@ static void tells_the_next_channel(void) {
        "and how it ended, as we have seen");
     pid_t c = start(13);
     OK(!job(13)->adopted, "a new one is the new channel's");
-    jobs_orphan(&jobs, (struct exit_info){ .pid = c, .code = 3 });
+    held_orphan(&jobs, (struct exit_info){ .pid = c, .code = 3 });
     OK(!job(13)->ended && channel.child.pid, "as long as that lives, nobody else's end is its");
     next_channel();
     for (int i = 0; i < 3; i++)
@@ -307,7 +307,7 @@ static void survives_both(void) {
     (void)kill(pid, SIGUSR1);
     OK(is_zombie(old) && is_zombie(pid), "channel and job end before we look");
     children_reap(&children, pid); /* the job is looked at first */
-    OK(job(21)->ended && job(21)->code == 7 && !jobs_run(&jobs),
+    OK(job(21)->ended && job(21)->code == 7 && !held_run(&jobs),
        "its status is true all the same: %d", job(21)->code);
     UNTIL(channel.child.pid);
     struct seen s = report();
@@ -346,7 +346,7 @@ static void knows_what_is_lost(void) {
 static void hold(uint64_t id, pid_t pid, int in, int out) {
     struct wire_job m = { .head = WIRE_HEAD(WIRE_JOB, struct wire_job), .id = id, .pid = pid };
     int fds[JOB_NFDS] = { in, out, -1, -1 };
-    jobs_said(&jobs, &m, fds);
+    held_said(&jobs, &m, fds);
     for (int i = 0; i < JOB_NFDS; i++)
         fd_close(&fds[i]); /* as role.c does with what is left */
 }
@@ -373,16 +373,16 @@ static void has_bounds(void) {
     hold(99, 1000099, fcntl(null, F_DUPFD_CLOEXEC, 3), -1);
     OK(jobs.n == MAX_JOBS && !job(99), "%d jobs, and not one more", MAX_JOBS);
     struct wire_job m = { .head = WIRE_HEAD(WIRE_JOB_DONE, struct wire_job), .id = 424242 };
-    jobs_said(&jobs, &m, NULL);
+    held_said(&jobs, &m, NULL);
     OK(jobs.n == MAX_JOBS, "an unknown one is done: nothing");
     m.id = 100;
-    jobs_said(&jobs, &m, NULL);
+    held_said(&jobs, &m, NULL);
     hold(99, 1000099, -1, -1);
     OK(jobs.n == MAX_JOBS && job(99) && !job(100) && jobs.running == MAX_JOBS, "one for another");
     m.head.kind = WIRE_JOB_SHUT;
     m.id = 1;
     m.fds = UINT32_MAX;
-    jobs_said(&jobs, &m, NULL);
+    held_said(&jobs, &m, NULL);
     OK(job(1)->fds[0] == -1, "shut, all that there are and are not");
     finish();
     fd_close(&null);

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -103,7 +104,9 @@ static void finds_programs(void) {
     OK(fails(request(ARGV("denied")), STEP_EXEC, EACCES, 126), "not executable, on the PATH");
     OK(fails(request(ARGV("/tmp/bin/denied")), STEP_EXEC, EACCES, 126), "not executable");
     OK(fails(request(ARGV("/tmp")), STEP_EXEC, EACCES, 126), "a directory");
-    OK(fails(request(ARGV("/tmp/bin/broken")), STEP_EXEC, ENOENT, 127), "no interpreter");
+    OK(fails(request(ARGV("/tmp/bin/broken")), STEP_INTERPRETER, ENOENT, 127), "no interpreter");
+    OK(fails(request(ARGV("broken")), STEP_INTERPRETER, ENOENT, 127),
+       "no interpreter, on the PATH");
     OK(fails(request(ARGV("/tmp/bin/plain/x")), STEP_EXEC, ENOTDIR, 126), "below a file");
 }
 
@@ -181,6 +184,91 @@ static void becomes_a_user(void) {
     OK(mkdir("/tmp/secret", 0700) == 0, "a directory of root's");
     r.cwd = "/tmp/secret";
     OK(fails(r, STEP_CWD, EACCES, 127), "cwd is entered with the user's rights");
+}
+
+static void enters_home(void) {
+    (void)mkdir("/tmp/home", 0755);
+    (void)mkdir("/tmp/home/in", 0755);
+    put("/etc/passwd",
+        "root:x:0:0::/tmp/home:/bin/sh\nann:x:1234:1235::/tmp/home:/bin/sh\n"
+        "bo:x:77:77::/none/such:/bin/sh\n",
+        0644);
+    struct spawn_req r = request(ARGV("pwd"));
+    r.home_cwd = true;
+    static const struct {
+        const char *user, *cwd, *want; /* want NULL: it is refused */
+    } rows[] = { { NULL, "~", "/tmp/home\n" },
+                 { NULL, "in", "/tmp/home/in\n" },
+                 { "ann", NULL, "/tmp/home\n" },
+                 { "ann", "~/in", "/tmp/home/in\n" },
+                 { "ann", "~//in/", "/tmp/home/in\n" },
+                 { "ann", "/tmp", "/tmp\n" },
+                 { "ann", "", "/tmp/home\n" },
+                 { "ann", "~ann", NULL },
+                 { "bo", NULL, "/\n" },
+                 { "bo", "~", NULL },
+                 { "bo", "in", NULL },
+                 { "ann", "none", NULL },
+                 { "4321", "tmp", "/tmp\n" } };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        r.user = rows[i].user;
+        r.cwd = rows[i].cwd;
+        bool good = rows[i].want ? says(r, rows[i].want) : fails(r, STEP_CWD, ENOENT, 127);
+        OK(good, "user %s, cwd %s: %s", r.user ? r.user : "-", r.cwd ? r.cwd : "-", output);
+    }
+    char here[PATH_MAX + 1] = "";
+    (void)strcat(getcwd(here, PATH_MAX), "\n");
+    r.user = r.cwd = NULL;
+    OK(says(r, here), "nobody and nothing: where we are: %s", output);
+}
+
+static void overrides_the_environment(void) {
+    struct spawn_req r = request(ARGV("env"));
+    r.user = "ann";
+    r.login_env = true;
+    r.env_over = ARGV("USER=eve", "LOGNAME", "PATH=/tmp/bin:/bin:/usr/bin", "NEW=", "NONE");
+    (void)run(r);
+    OK(strstr(output, "USER=eve\n") && !strstr(output, "ann\n") && strstr(output, "NEW=\n") &&
+           !strstr(output, "NONE") && strstr(output, "PATH=/tmp/bin:/bin:/usr/bin\n"),
+       "over the login's: %s", output);
+    r = request(ARGV("both"));
+    r.env_over = ARGV("PATH=/tmp/bin:/bin");
+    OK(says(r, "second\n"), "its PATH is searched: %s", output);
+}
+
+static void judges_formats(void) {
+    AUTO_FD int fd = open("/tmp/bin/alien", O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+    OK(write(fd,
+             "\x7f"
+             "ELF\2\2\1\0\0\0\0\0\0\0\0\0",
+             16) == 16,
+       "a program for another machine");
+    fd_close(&fd);
+    OK(fails(request(ARGV("alien")), STEP_EXEC, ENOEXEC, 126), "is no script: %d", failure.code);
+    put("/tmp/bin/empty", "", 0755);
+    OK(says(request(ARGV("empty")), ""), "an empty file is an empty script");
+}
+
+/* Where `exec_fd` is to be found, and what was found there. */
+static int announced(void *arg) {
+    char c;
+    return read(*(int *)arg, &c, 1) < 0 && errno == EAGAIN ? EDOM : EBADF;
+}
+
+static void announces(void) {
+    int exec_fd = -1;
+    struct err e;
+    struct spawn_req r = request(ARGV("true"));
+    r.announce = announced;
+    r.announce_arg = &exec_fd;
+    pid_t pid = sys.spawn(&sys, &r, &exec_fd, &e);
+    struct pollfd pfd = { .fd = exec_fd, .events = POLLIN };
+    (void)poll(&pfd, 1, 10000);
+    OK(read(exec_fd, &failure, sizeof failure) == (ssize_t)sizeof failure &&
+           failure.step == STEP_ANNOUNCE && failure.code == EDOM,
+       "exec_fd is there when it announces itself: %d", failure.code);
+    (void)waitpid(pid, NULL, 0);
+    fd_close(&exec_fd);
 }
 
 static void sets_stdio_and_descriptors(void) {
@@ -351,6 +439,25 @@ static void forks(void) {
         close(p[i]), close(q[i]);
 }
 
+static void tells_usage(void) {
+    enum { MIB = 16 };
+    pid_t pid = fork();
+    if (pid == 0) {
+        char *p = malloc(MIB << 20);
+        for (int i = 0; p && i < 20; i++)
+            memset(p, i, MIB << 20);
+        _exit(p ? p[MIB] : 1);
+    }
+    struct exit_info how;
+    while (sys.reap(&sys, pid, &how) == 0)
+        (void)usleep(1000);
+    OK(how.code == 19 && how.has_usage && how.max_rss > (MIB - 1) << 20 &&
+           how.max_rss < 2000L << 20,
+       "the largest it was: %ld", (long)how.max_rss);
+    OK(how.user.ns + how.system.ns > 1000000 && how.user.ns + how.system.ns < 30000000000,
+       "the time it took: %ld ns", (long)(how.user.ns + how.system.ns));
+}
+
 static void counts_strangers(void) {
     pid_t a = fork();
     if (a == 0) {
@@ -384,6 +491,10 @@ int main(int argc, char **argv) {
     finds_programs();
     tells_the_step();
     becomes_a_user();
+    enters_home();
+    overrides_the_environment();
+    judges_formats();
+    announces();
     sets_stdio_and_descriptors();
     sets_limits();
     makes_sessions();
@@ -392,6 +503,7 @@ int main(int argc, char **argv) {
     sets_signals();
     passes_listen_pid();
     forks();
+    tells_usage();
     counts_strangers();
     return tap_end();
 }

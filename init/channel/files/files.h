@@ -5,6 +5,9 @@
  *
  * opened() comes for operations that give or take a content, once it is sure to be there: it brings
  * size, times and version. The others go straight to finished().
+ *
+ * A worker that is no longer wanted, or whose channel has gone, sees its control socket hang up and
+ * takes away what it has half made. Only one that does not get that done is killed.
  */
 #ifndef CHANNEL_FILES_FILES_H
 #define CHANNEL_FILES_FILES_H
@@ -41,7 +44,8 @@ struct file_entry {
     bool has_pointed;     /* a symbolic link's object is there: */
     struct stat pointed;
     char owner[64], group[64]; /* names, or the numbers as text */
-    const char *xattrs; /* for those who ask with `xattrs`: "key\0value\0key\0value\0\0"; or NULL */
+    /* For those who ask: "key\0value\0key\0value\0\0", keys without the prefix; or NULL. */
+    const char *xattrs;
 };
 
 enum file_event_kind {
@@ -56,7 +60,9 @@ enum file_event_kind {
 
 struct file_event {
     enum file_event_kind kind;
-    const char *path, *name;        /* name: relative to the watched directory */
+    bool is_dir;             /* as the kernel says; the watched directory itself is one, too */
+    bool moved;              /* FILE_CREATED: by being moved to here */
+    const char *path, *name; /* name: relative to the watched directory, which itself is "" */
     const struct file_entry *entry; /* where it is wanted and there; or NULL */
 };
 
@@ -64,26 +70,31 @@ struct file_event {
 typedef void file_render_entry(const struct file_entry *e, size_t index, struct text *out);
 typedef void file_render_event(const struct file_event *e, size_t index, struct text *out);
 
+#define UPLOAD_ASK UINT64_MAX
+
 struct file_req { /* all pointers borrowed during file_begin() */
     enum file_op op;
     const char
-        *path; /* absolute; or relative to, or "~/" for, the user's home; "" is base, else home */
-    const char *base; /* NULL: the home; else relative paths begin here */
+        *path; /* absolute; else to the user's home, as is what follows "~/"; "": it itself */
+    const char *base; /* relative paths begin here instead; NULL: at the home */
     const char *to;   /* MOVE, COPY */
     const char *user; /* NULL: as pinnace runs; grammar of spawn_req.user */
-    bool as_root; /* stay what pinnace is, but give what is made to `user` (what the E2B agent does)
-                   */
+    bool as_root;  /* stay what pinnace is, but give what is made to `user`, as E2B's agent does */
     uint32_t mode; /* has_mode: of a new file or directory; CHMOD */
     bool has_mode;
     const char *owner, *group; /* CHMOD; NULL: leave */
-    bool parents, recursive, missing_ok, replace, contents, only_new, in_place;
+    bool parents, recursive, missing_ok, replace, contents, only_new;
+    bool in_place;   /* WRITE: truncate and fill the file itself; a content that is cut stays so */
+    bool keep_owner; /* UNTAR: give what is made to whom the archive names, by number; root only */
     bool xattrs, entries, network_ok; /* WATCH: entries with events; also on NFS, FUSE, SMB */
     unsigned depth;                   /* LIST: 1.. */
-    const char *upload;               /* WRITE: the id of a resumable upload; NULL: whole */
-    uint64_t from, total;             /* WRITE of a part: where it goes, the size of it all */
-    const char *if_match;             /* WRITE: only this version; NULL */
-    const char *const *set_xattrs;    /* WRITE: "key=value" of user.* to set; NULL */
-    const char *const *sources;       /* COMPOSE; NULL-terminated */
+    const char *upload;   /* WRITE: a part of the upload of this name; REMOVE: give it up; NULL */
+    uint64_t from;        /* where the part goes; UPLOAD_ASK: nowhere, only tell how far it is */
+    uint64_t total;       /* the size of the whole upload */
+    const char *if_match; /* WRITE: only one of these versions, as in If-Match (RFC 9110); NULL */
+    const char *xattr_prefix;      /* of those that are shown and set; NULL: "user." */
+    const char *const *set_xattrs; /* WRITE: "key=value", instead of all there are; NULL: leave */
+    const char *const *sources;    /* COMPOSE; NULL-terminated */
     file_render_entry *entry;
     file_render_event *event;
     const char *head, *tail; /* LIST: text before the first and after the last entry; NULL */
@@ -108,25 +119,36 @@ enum file_fault {
     FILE_LOOP,
     FILE_NETWORK_FS, /* WATCH without network_ok */
     FILE_LIMIT,
-    FILE_CUT,    /* the content ended early; nothing was changed */
-    FILE_FAILED, /* anything else */
+    FILE_BAD_RANGE, /* a part that leaves a gap, or does not fit the size of its upload */
+    FILE_CUT,       /* the content ended early; nothing was changed */
+    FILE_FAILED,    /* anything else */
 };
 
 struct file_info { /* fixed size: it crosses from the worker */
     struct stat st;
     char type[48];       /* FILE_READ: a media type by the name's ending */
     char etag[64];       /* version, with its quotes: from device, inode, size and change time */
-    char path[PATH_MAX]; /* absolute */
+    char path[PATH_MAX]; /* absolute; of MOVE and COPY: where it went */
     bool created;        /* WRITE, MKDIR: was not there before */
     uint64_t done;       /* WRITE of a part: contiguous bytes there now */
     bool complete;       /* WRITE of a part: the upload is whole and in place */
 };
 
+/* What holds up others is counted apart: a slow client may hold a stream for hours. */
+enum file_class {
+    FILE_SHORT,   /* no content: at most `max` at once, more wait */
+    FILE_STREAM,  /* content in or out: at most MAX_FILE_STREAMS, more wait */
+    FILE_WATCHER, /* at most MAX_FILE_WATCHERS, more are refused */
+    FILE_NCLASSES
+};
+
 struct files {
     struct loop *loop;
     struct children *children;
-    size_t n, max; /* workers at once, MAX_FILE_WORKERS; more wait in order */
-    struct link waiting, running;
+    size_t max;
+    size_t n[FILE_NCLASSES]; /* processes; also those that still tidy up */
+    size_t nwaiting;
+    struct link waiting;    /* tasks, in order */
     uint64_t total, failed; /* for metrics */
 };
 
@@ -139,31 +161,31 @@ struct file_task {
     int code;      /* errno behind it; 0 */
     char why[320]; /* in words */
     void (*opened)(struct file_task *t);
-    void (*finished)(
-        struct file_task *t); /* the worker is gone; `data` may still hold bytes of a success */
-    /* STAT and others that give one entry: rendered by req.entry; owned by the task */
-    char *text;
+    /* The worker is gone; `data` may still hold bytes of a success. */
+    void (*finished)(struct file_task *t);
+    char *text; /* of what gives one entry: rendered by req.entry; NUL-terminated, the task's */
     size_t text_len;
     /* private */
-    struct child child;
-    struct source control;
-    int go;
-    bool is_open, is_done;
-    char *packed; /* the request while it waits */
+    struct source control; /* to the worker; .fd is -1 without one */
+    struct file_worker *worker;
+    void *packed; /* the request while it waits */
 };
 
 void files_init(struct files *f, struct loop *l, struct children *cs, size_t max);
 
-/* Begin. 0; -errno with `e` for what is wrong at once (bad path, no memory, too many waiting). The
- * callbacks come from the loop. */
+/* Begin; `t` need only have its callbacks set. 0; or -errno with `e` for what is wrong at once (bad
+ * path, no memory, too many waiting), and the same in t->fault, code and why. The callbacks come
+ * from the loop. */
 int file_begin(struct files *f, struct file_task *t, const struct file_req *r, struct err *e);
-/* After opened(): READ gives `len` bytes from `from`; the others ignore both. */
+/* After opened(), for all that have one: READ gives `len` bytes from `from`; the others ignore
+ * both. What comes of it is told by finished(). */
 void file_go(struct file_task *t, uint64_t from, uint64_t len);
-/* The content that was to be taken in is complete (WRITE, UNTAR): close `data` after this; without
- * it, an early end of `data` is FILE_CUT and nothing is changed. */
+/* The content that was to be taken in is complete (WRITE, UNTAR), and `data` is closed by this. An
+ * end of `data` without it is FILE_CUT and nothing is changed (but by UNTAR, a part, or
+ * `in_place`). */
 void file_content_complete(struct file_task *t);
-/* Kill the worker, forget the task: no callback comes any more. A half-made temporary file is
- * removed. Idempotent; also to be called after finished(). */
+/* End the worker, forget the task, close `data`: no callback comes any more. What is half made is
+ * removed. Idempotent; also to be called after finished(), as it gives back what the task holds. */
 void file_cancel(struct file_task *t);
 
 #endif

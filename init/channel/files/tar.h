@@ -37,29 +37,35 @@ enum tar_event {
     TAR_BAD,   /* not an archive, or one that is cut: see `e` */
 };
 
-struct tar_reader; /* about 14 KiB; tar_reader_new() or a static one */
-
-struct tar_reader {
-    struct tar_entry entry;
+struct tar_reader {         /* about 21 KiB: not one for the stack */
+    struct tar_entry entry; /* valid from TAR_ENTRY until bytes after its content are taken */
     /* the rest is private */
-    unsigned char block[TAR_BLOCK];
-    size_t have;      /* of block */
-    uint64_t left;    /* of content */
-    uint32_t padding; /* after it */
-    int state;
-    size_t ext_len; /* of a pax header or long name being collected */
-    char ext[16384];
-    bool has_path, has_target, has_size, has_mtime; /* said by a pax header for the next entry */
-    struct tar_entry next;                          /* what it said */
-    unsigned zeros;
+    struct tar_entry global;    /* what global pax headers said */
+    unsigned said, global_said; /* which fields pax headers and long names said, as bits */
+    int state;                  /* of tar_read.c */
+    enum tar_event event;       /* to be returned */
+    const char *what;           /* is wrong: the key of a field, or "" */
+    uint64_t at;                /* bytes taken in all */
+    uint64_t left;              /* of the piece that is being taken; never 0 */
+    uint32_t padding;           /* that follows it */
+    uint32_t digits, length;    /* of a pax record whose length is being read */
+    uint32_t record;            /* bytes of it that are to come; 0: its length is */
+    bool zero;                  /* the last block was one of zeros */
+    char kind;                  /* x, X, g: a pax header; L, K: a long name */
+    size_t have;                /* of buf; of a pax record also what did not fit */
+    char buf[PATH_MAX + 32];    /* a header, a long name, or one record of a pax header */
 };
 
 void tar_reader_init(struct tar_reader *r);
 
 /* Take from in[n]; *used says how much. TAR_DATA: data[len] are bytes of `in`. Call until all of
- * `in` is used and the answer is TAR_MORE. `end`: there is no more input after these bytes. Sparse
- * files, multi-volume archives, global pax headers' unknown keys: keys that do not matter are
- * ignored, kinds that cannot be unpacked truly are TAR_BAD with a message naming the entry. */
+ * `in` is used and the answer is TAR_MORE. `end`: there is no more input after these bytes; call
+ * on, with n == 0, until the answer is TAR_END or TAR_BAD. What follows TAR_END is taken and
+ * ignored. Other keys of pax headers (times, comments, extended attributes) are ignored, and so are
+ * volume labels. What cannot be unpacked truly is TAR_BAD with a message naming the entry: sparse
+ * files and second volumes of GNU tar, unknown kinds. So are an archive that is cut, a name of
+ * PATH_MAX bytes or more or with a NUL, a number that does not fit, a pax header above
+ * MAX_PAX_HEADER. */
 enum tar_event tar_read(struct tar_reader *r, const char *in, size_t n, bool end, size_t *used,
                         const char **data, size_t *len, struct err *e);
 
@@ -68,8 +74,11 @@ enum tar_event tar_read(struct tar_reader *r, const char *in, size_t n, bool end
 enum { TAR_HEAD_MAX = 24 * TAR_BLOCK };
 
 /* The header blocks of an entry: one, or a pax header and one where ustar cannot say it (a path of
- * more than 255 bytes or that cannot be split, a size of 8 GiB or more, ids above 2097151, parts of
- * a second, names that are not ASCII). The length, a multiple of TAR_BLOCK; or -ENAMETOOLONG. */
+ * more than 256 bytes or that cannot be split, a size of 8 GiB or more, ids above 2097151, parts of
+ * a second, names that are not ASCII). The length, a multiple of TAR_BLOCK. -ENAMETOOLONG: a text
+ * without its NUL; -EINVAL: no path, another type, nanoseconds that are none. The size of what is
+ * no file, and the target of what is no link, are not written. The same entry gives the same bytes.
+ */
 int tar_head(const struct tar_entry *t, char out[TAR_HEAD_MAX]);
 
 /* Zero bytes to be written after a content of `size` bytes. */
@@ -80,7 +89,8 @@ static inline size_t tar_padding(uint64_t size) { return (size_t)(-size & (TAR_B
 /* --- names ------------------------------------------------------------------------------------ */
 
 /* A path of an archive made safe to open below a directory: no leading '/', no "." and empty parts,
- * no trailing '/'. "" is the directory itself. -EINVAL for one with a ".." part. */
+ * no trailing '/'. "" is the directory itself. -EINVAL for one with a ".." part, -ENAMETOOLONG for
+ * one that does not fit. */
 int tar_clean_path(const char *path, char out[PATH_MAX]);
 
 #endif

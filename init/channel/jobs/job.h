@@ -4,7 +4,7 @@
  *         \-> failed                        (it never executed: told once, then forgotten)
  *
  * The channel is the parent of its jobs and reaps them. Each job's child announces itself to
- * PID 1, with copies of its pipes, before it executes; PID 1 keeps them (pid1/jobs.c), so that a
+ * PID 1, with copies of its pipes, before it executes; PID 1 keeps them (pid1/held.c), so that a
  * job outlives this process: the next channel adopts it.
  *
  * Callbacks are called from the loop, never from within a call of this module.
@@ -54,7 +54,7 @@ const char *job_reason_text(enum job_reason r);
 struct job_end {
     bool known; /* false: it ended while nobody could see how */
     struct exit_info how;
-    bool timed_out, killed, oom; /* killed: a client has sent KILL or TERM before */
+    bool timed_out, killed, oom; /* killed: a client has sent KILL or TERM before, or has left it */
     bool has_usage;
     span user, system;
     int64_t max_rss; /* bytes */
@@ -79,18 +79,29 @@ struct job {
     enum job_reason reason; /* JOB_FAILED */
     char why[200];          /* JOB_FAILED: in words, with the name concerned */
     unsigned refs;          /* readers and inputs; while any, the job is not forgotten */
-    /* the rest is job.c's */
+    /* the rest is this module's */
     struct link readers, inputs;
+    struct link touched, owing, walked, by_end; /* in lists of `jobs` */
     int fds[JOB_NFDS];
-    struct source out, err, exec, in;
+    struct source out, err, exec, in; /* a terminal's room for input is told by `out` */
     struct timer timeout, linger;
     struct child child;
-    bool reaped, tree_killed;
+    bool reaped, kill_sent, grown, stalled, gone;
+    uint8_t news;             /* whom to tell, before the loop goes on */
+    uint32_t owed, shut;      /* to PID 1: kinds of messages; fds that are closed */
+    uint64_t sigs, group_had; /* for the tree; those that its group has had already */
+    uint64_t ooms;            /* the kernel's count when it was started */
+    uint64_t until;           /* how far its output was when it ended */
+    instant term_at, kill_at;
+    span kill_after;
+    size_t counted; /* of its output in jobs.kept */
+    char *asked;    /* JOB_STARTING: program, cwd and user, for words about a failure */
 };
 
 struct jobs_args {
     struct loop *loop;
-    struct children *children; /* the channel's: SIGCHLD is the caller's to pass on */
+    struct children *children; /* the channel's: SIGCHLD is the caller's to pass on, SIGPIPE his to
+                                * block or ignore */
     int pid1;                  /* the socket */
     void *table;               /* of records: channel_role.job_table */
     const char *const *env;
@@ -104,18 +115,35 @@ struct jobs {
     size_t n, nrunning, nended;
     size_t kept; /* bytes of output of ended jobs */
     uint64_t started_total, failed_total, timed_out_total, output_total; /* for metrics */
-    void (*changed)(struct jobs *js,
-                    struct job *j); /* a job has started, ended, failed; may be NULL */
+    /* A job has started, ended, failed; may be NULL. */
+    void (*changed)(struct jobs *js, struct job *j);
+
+    /* the rest is this module's */
+    size_t nfailed;
+    size_t max_jobs, max_ended, max_kept; /* from limits.h; smaller ones are for tests */
+    struct link gone;                     /* forgotten, but PID 1 does not know it yet */
+    struct link by_end;                   /* ended: the earliest first */
+    struct link touched, owing, walked;
+    struct timer turn;  /* what is to be done before the loop goes on */
+    struct timer retry; /* PID 1, the kernel's memory or its processes were at their limit */
+    struct job *telling;
+    int null, oom; /* /dev/null; the file that counts OOM kills */
+    uint64_t slots[MAX_JOBS / 64];
+    struct child walker;
+    struct timer walk_limit;
 };
 
 void jobs_init(struct jobs *js, const struct jobs_args *a);
+/* Let go of everything; the jobs run on, and PID 1 is not told. */
+void jobs_fini(struct jobs *js);
 
 /* What PID 1 says of jobs: WIRE_JOB (with fds, which become ours) and WIRE_JOB_ENDED. False: it
  * makes no sense. */
 bool jobs_take(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]);
 
 /* Start. NULL: *why and `e` say what is wrong, for what shows before the fork (no fds, MAX_JOBS, no
- * terminal). Else the job is JOB_STARTING; what comes of it, its readers are told. */
+ * terminal). Else the job is JOB_STARTING; what comes of it, its readers are told: attach one
+ * before the loop goes on, for a job that failed is gone when nobody reads it. */
 struct job *job_start(struct jobs *js, const struct job_spec *spec, enum job_reason *why,
                       struct err *e);
 
@@ -134,6 +162,7 @@ struct job_reader {
     struct link link;
     struct job *job; /* NULL: not attached */
     uint64_t at;
+    uint64_t until; /* the module's: once the job has ended, how far it is read */
     bool lossless;
     void (*ready)(struct job_reader *r); /* state, output or end have changed: job_read() again */
 };
@@ -183,7 +212,8 @@ enum job_scope { JOB_TREE, JOB_GROUP, JOB_LEADER };
  * new. 0, or -ESRCH when it has ended. */
 int job_signal(struct job *j, int sig, enum job_scope scope);
 
-/* The client that started it has gone and it was not to be detached: HUP, and KILL 2 s later. */
+/* The client that started it has gone and it was not to be detached: HUP to the tree, and KILL 2 s
+ * later. Nothing when it has ended. */
 void job_abandon(struct job *j);
 
 #endif

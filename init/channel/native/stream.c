@@ -72,9 +72,9 @@ static void send_job(struct stream *s, enum frame_type type) {
 static void send_error(struct stream *s, const char *code, const char *words) {
     char buf[512];
     struct text t = TEXT(buf);
-    text_add(&t, "{\"code\":\"%s\",\"message\":", code);
+    text_add(&t, "{\"error\":{\"code\":\"%s\",\"message\":", code);
     text_json(&t, words, strlen(words));
-    text_add(&t, "}");
+    text_add(&t, "}}");
     if (http_room(s->x) >= t.len + FRAME_HEAD) /* a client that does not read is not told */
         send_frame(s->x, FRAME_ERROR, t.buf, t.len);
 }

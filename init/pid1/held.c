@@ -1,4 +1,4 @@
-#include "pid1/jobs.h"
+#include "pid1/held.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,9 +8,9 @@
 #include "base/log.h"
 #include "base/own.h"
 
-int jobs_init(struct jobs *js, struct children *cs, struct role *channel, struct err *e) {
+int held_init(struct held_jobs *js, struct children *cs, struct role *channel, struct err *e) {
     struct rlimit limit;
-    *js = (struct jobs){ .children = cs, .channel = channel };
+    *js = (struct held_jobs){ .children = cs, .channel = channel };
     js->list = calloc(MAX_JOBS, sizeof *js->list); /* a mapping of its own: untouched, not there */
     if (!js->list)
         return err_set(e, ENOMEM, "out of memory for %d jobs", MAX_JOBS);
@@ -25,14 +25,14 @@ static void close_fds(struct held_job *j, uint32_t which) {
             fd_close(&j->fds[i]);
 }
 
-void jobs_fini(struct jobs *js) {
+void held_fini(struct held_jobs *js) {
     for (size_t i = 0; i < js->n; i++)
         close_fds(&js->list[i], UINT32_MAX);
     js->n = 0;
     mem_release(&js->list);
 }
 
-static struct held_job *find(struct jobs *js, uint64_t id) {
+static struct held_job *find(struct held_jobs *js, uint64_t id) {
     for (size_t i = 0; i < js->n; i++)
         if (js->list[i].id == id)
             return &js->list[i];
@@ -40,19 +40,19 @@ static struct held_job *find(struct jobs *js, uint64_t id) {
 }
 
 /* Of one that has ended the number may be another's by now; of two the newer one has it. */
-static struct held_job *find_running(struct jobs *js, pid_t pid) {
+static struct held_job *find_running(struct held_jobs *js, pid_t pid) {
     for (size_t i = js->n; i-- > 0;)
         if (js->list[i].pid == pid && !js->list[i].ended)
             return &js->list[i];
     return NULL;
 }
 
-static void mark(struct jobs *js, bool *untold, bool on) {
+static void mark(struct held_jobs *js, bool *untold, bool on) {
     js->untold += (size_t)on - (size_t)*untold;
     *untold = on;
 }
 
-static void end(struct jobs *js, struct held_job *j, struct exit_info how) {
+static void end(struct held_jobs *js, struct held_job *j, struct exit_info how) {
     j->ended = true;
     j->signaled = how.signaled;
     j->core = how.core;
@@ -63,7 +63,7 @@ static void end(struct jobs *js, struct held_job *j, struct exit_info how) {
 /* --- what the channel says ------------------------------------------------------------------ */
 
 /* All or none: half of its output would be taken for the whole. */
-static bool may_hold(struct jobs *js, const int fds[JOB_NFDS]) {
+static bool may_hold(struct held_jobs *js, const int fds[JOB_NFDS]) {
     for (int i = 0; i < JOB_NFDS; i++)
         if (fds[i] > js->most_fd) {
             if (!js->told_few)
@@ -77,7 +77,7 @@ static bool may_hold(struct jobs *js, const int fds[JOB_NFDS]) {
     return true;
 }
 
-static void add(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
+static void add(struct held_jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
     if (js->n == MAX_JOBS || m->pid <= 1 || find(js, m->id))
         return;
     bool holds = may_hold(js, fds);
@@ -88,7 +88,7 @@ static void add(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
     js->running++;
 }
 
-static void forget(struct jobs *js, struct held_job *j) {
+static void forget(struct held_jobs *js, struct held_job *j) {
     close_fds(j, UINT32_MAX);
     mark(js, &j->untold_whole, false);
     mark(js, &j->untold_end, false);
@@ -99,7 +99,7 @@ static void forget(struct jobs *js, struct held_job *j) {
     memmove(j, j + 1, (size_t)(js->list + js->n - j) * sizeof *j);
 }
 
-void jobs_said(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
+void held_said(struct held_jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
     if (m->head.kind == WIRE_JOB) {
         add(js, m, fds);
         return;
@@ -117,18 +117,18 @@ void jobs_said(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
 
 /* --- what becomes of those whose channel has died --------------------------------------------- */
 
-static void end_untold(struct jobs *js, struct held_job *j, struct exit_info how) {
+static void end_untold(struct held_jobs *js, struct held_job *j, struct exit_info how) {
     end(js, j, how);
     mark(js, &j->untold_end, true);
 }
 
 /* What is not our child now the channel had reaped, and did not come to say so. */
-static bool is_lost(struct jobs *js, const struct held_job *j) {
+static bool is_lost(struct held_jobs *js, const struct held_job *j) {
     return children_know(js->children, j->pid) ||
            children_reap_one(js->children, j->pid) == -ECHILD;
 }
 
-void jobs_adopt(struct jobs *js) {
+void held_adopt(struct held_jobs *js) {
     for (size_t i = 0; i < js->n; i++)
         js->list[i].adopted = true;
     for (size_t i = 0; i < js->n; i++) {
@@ -141,7 +141,7 @@ void jobs_adopt(struct jobs *js) {
 /* It may have been announced, or its end told, in a message that we have not read; and the channel
  * may be dead without our having reaped it. While it lives, it is the parent of its jobs, and what
  * we reap under the number of one is somebody else. */
-void jobs_orphan(struct jobs *js, struct exit_info how) {
+void held_orphan(struct held_jobs *js, struct exit_info how) {
     role_hear(js->channel);
     struct held_job *j = find_running(js, how.pid);
     if (!j)
@@ -159,12 +159,12 @@ void jobs_orphan(struct jobs *js, struct exit_info how) {
 /* --- what the channel is told -------------------------------------------------------------------
  */
 
-void jobs_forgotten(struct jobs *js) {
+void held_forgotten(struct held_jobs *js) {
     for (size_t i = 0; i < js->n; i++)
         mark(js, &js->list[i].untold_whole, true);
 }
 
-static bool tell(struct jobs *js, struct held_job *j) {
+static bool tell(struct held_jobs *js, struct held_job *j) {
     struct wire_job m = { .head = WIRE_HEAD(WIRE_JOB, struct wire_job),
                           .id = j->id,
                           .slot = j->slot,
@@ -183,7 +183,7 @@ static bool tell(struct jobs *js, struct held_job *j) {
     return true;
 }
 
-bool jobs_pump(struct jobs *js) {
+bool held_pump(struct held_jobs *js) {
     for (size_t i = 0; i < js->n && js->untold > 0; i++) {
         struct held_job *j = &js->list[i];
         if ((j->untold_whole || j->untold_end) && !tell(js, j))

@@ -1,12 +1,12 @@
-/* jobs.h — jobs that would be lost with their channel: PID 1 holds their pipes and remembers how
+/* held.h — jobs that would be lost with their channel: PID 1 holds their pipes and remembers how
  * they ended, and reads nothing of it.
  *
  * A job is a child of the channel. When that dies it becomes ours (or our subreaper's), we reap it,
  * and the next channel is told. All of a job is state with marks for what the channel has not been
  * told: nothing is queued, and there is no more of it than MAX_JOBS.
  */
-#ifndef PID1_JOBS_H
-#define PID1_JOBS_H
+#ifndef PID1_HELD_H
+#define PID1_HELD_H
 
 #include "pid1/role.h"
 
@@ -21,7 +21,7 @@ struct held_job {
     bool untold_whole, untold_end; /* the channel does not know of it; of its end */
 };
 
-struct jobs {
+struct held_jobs {
     struct held_job *list; /* MAX_JOBS; touched as far as used */
     size_t n, running;     /* those held; those of them that have not ended */
     size_t untold;         /* marks that are set */
@@ -32,25 +32,25 @@ struct jobs {
     bool told_few; /* that there were too few has been logged */
 };
 
-int jobs_init(struct jobs *js, struct children *cs, struct role *channel, struct err *e);
-void jobs_fini(struct jobs *js);
+int held_init(struct held_jobs *js, struct children *cs, struct role *channel, struct err *e);
+void held_fini(struct held_jobs *js);
 
 /* The channel has spoken of a job. Takes of fds[] what it keeps. */
-void jobs_said(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]);
+void held_said(struct held_jobs *js, const struct wire_job *m, int fds[JOB_NFDS]);
 
 /* Somebody was reaped whom nobody has registered: a job of a channel that has died? */
-void jobs_orphan(struct jobs *js, struct exit_info how);
+void held_orphan(struct held_jobs *js, struct exit_info how);
 
 /* The channel has ended, and all that it said was heard. */
-void jobs_adopt(struct jobs *js);
+void held_adopt(struct held_jobs *js);
 
 /* A new channel knows of none. */
-void jobs_forgotten(struct jobs *js);
+void held_forgotten(struct held_jobs *js);
 
 /* Tell the channel what it does not know. False: it is behind. */
-bool jobs_pump(struct jobs *js);
+bool held_pump(struct held_jobs *js);
 
 /* Does any of them still run, as far as we have heard? */
-static inline bool jobs_run(const struct jobs *js) { return js->running > 0; }
+static inline bool held_run(const struct held_jobs *js) { return js->running > 0; }
 
 #endif

@@ -1,0 +1,132 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "channel/jobs/private.h"
+#include "sys/signals.h"
+
+/* --- directly ------------------------------------------------------------------------------- */
+
+/* Until it is reaped its pid is nobody else's. That of an adopted one is PID 1's to reap, so it may
+ * just be gone, and in theory already be another's. */
+static bool is_there(const struct job *j) {
+    return !j->reaped && (!j->adopted || getsid(j->pid) == j->pid);
+}
+
+static int send_leader(const struct job *j, int sig) { return kill(j->pid, sig) < 0 ? -errno : 0; }
+
+/* Before it has made its session there is no such group, but then there is only itself. */
+static int send_group(const struct job *j, int sig) {
+    if (kill(-j->pid, sig) == 0)
+        return 0;
+    return errno == ESRCH ? send_leader(j, sig) : -errno;
+}
+
+/* --- the tree ------------------------------------------------------------------------------- */
+
+/* The group at once, for it may not fork its way out of that; the rest by a walk. What is sent
+ * twice before a walk has begun is sent once, as the kernel does with pending signals. */
+void job_send_tree(struct job *j, int sig) {
+    uint64_t bit = SIGNAL_BIT(sig);
+    bool had = is_there(j) && send_group(j, sig) == 0;
+    if (sig == SIGKILL)
+        j->kill_sent = true;
+    j->sigs |= bit;
+    j->group_had = had ? j->group_had | bit : j->group_had & ~bit;
+    if (!j->walked.next)
+        list_insert_before(&j->jobs->walked, &j->walked);
+    jobs_turn_soon(j->jobs);
+}
+
+/* One walk for all jobs that wait for one, so many that end at once cost one look at /proc. */
+static size_t collect(struct jobs *js, struct walk_target *t) {
+    size_t n = 0;
+    for (struct link *l = js->walked.next; l != &js->walked; l = l->next, n++) {
+        const struct job *j = CONTAINER_OF(l, struct job, walked);
+        if (t)
+            t[n] = (struct walk_target){ .id = j->id,
+                                         .leader = j->leader,
+                                         .leads = is_there(j),
+                                         .sigs = j->sigs,
+                                         .group_had = j->group_had };
+    }
+    return n;
+}
+
+void jobs_walk(struct jobs *js) {
+    struct sys *sys = js->a.loop->sys;
+    size_t n = js->walker.pid ? 0 : collect(js, NULL);
+    if (n == 0)
+        return;
+    AUTO_FREE struct walk_target *targets = calloc(n, sizeof *targets);
+    struct walk walk = { .targets = targets, .n = targets ? collect(js, targets) : 0 };
+    struct fork_req r = { .title = "signal", .run = walk_run, .arg = &walk };
+    pid_t pid = targets ? sys->fork(sys, &r, NULL) : -ENOMEM;
+    if (pid < 0) { /* perhaps just because of those who are to be killed */
+        jobs_retry_later(js);
+        return;
+    }
+    children_add(js->a.children, &js->walker, pid);
+    timer_arm(js->a.loop, &js->walk_limit, span_ms(JOB_WALK_LIMIT_MS));
+    while (!list_empty(&js->walked)) {
+        struct job *j = CONTAINER_OF(js->walked.next, struct job, walked);
+        list_remove(&j->walked);
+        j->sigs = j->group_had = 0;
+        job_gone_free(j);
+    }
+}
+
+static void walker_exited(struct child *c, struct exit_info how) {
+    (void)how;
+    struct jobs *js = CONTAINER_OF(c, struct jobs, walker);
+    timer_stop(&js->walk_limit);
+    if (!list_empty(&js->walked))
+        jobs_turn_soon(js);
+}
+
+static void walk_hangs(struct timer *t) {
+    struct jobs *js = CONTAINER_OF(t, struct jobs, walk_limit);
+    if (js->walker.pid)
+        (void)kill(js->walker.pid, SIGKILL);
+}
+
+void jobs_walk_init(struct jobs *js) {
+    js->walker.exited = walker_exited;
+    js->walk_limit.fire = walk_hangs;
+}
+
+/* --- asked for ------------------------------------------------------------------------------ */
+
+int job_signal(struct job *j, int sig, enum job_scope scope) {
+    bool ends = sig == SIGKILL || sig == SIGTERM;
+    if (sig < 1 || sig > SIGNAL_MAX)
+        return -EINVAL;
+    if (j->state == JOB_FAILED || (j->reaped && !(ends && scope == JOB_TREE)))
+        return -ESRCH;
+    if (ends && !j->reaped) {
+        j->end.killed = true;
+        record_write(j);
+    }
+    if (scope == JOB_TREE) {
+        job_send_tree(j, sig);
+        return 0;
+    }
+    if (sig == SIGKILL)
+        j->kill_sent = true;
+    if (!is_there(j))
+        return -ESRCH;
+    return scope == JOB_GROUP ? send_group(j, sig) : send_leader(j, sig);
+}
+
+void job_abandon(struct job *j) {
+    if (job_over(j))
+        return;
+    j->end.killed = true;
+    j->kill_at =
+        instant_min(j->kill_at, instant_add(j->jobs->a.loop->now, span_ms(JOB_ABANDON_MS)));
+    job_send_tree(j, SIGHUP);
+    record_write(j);
+    job_arm(j);
+}

@@ -1,0 +1,284 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/own.h"
+#include "channel/jobs/private.h"
+#include "sys/signals.h"
+
+enum { WALK_PASSES = 64, NOBODY = -1 };
+
+struct process {
+    pid_t pid, parent, group, session;
+    uint64_t born; /* clock ticks after boot: with the pid, who it is */
+    int owner;     /* whose tree it is in: an index of walk.targets, or NOBODY */
+    bool dead;     /* a zombie */
+    bool spared;   /* ourselves and those above us */
+    bool read;     /* its environment has been looked at */
+    bool done;     /* it has been sent what it should be */
+};
+
+struct picture {
+    struct process *list; /* by pid */
+    size_t n;
+};
+
+/* --- one process ---------------------------------------------------------------------------- */
+
+static ssize_t read_file(int dir, const char *name, char *text, size_t cap) {
+    AUTO_FD int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, cap - 1);
+    text[n > 0 ? n : 0] = '\0';
+    return n;
+}
+
+/* proc_pid_stat(5): "12 (a name) S 1 12 12 ...", the 22nd is when it was born. The name may hold
+ * anything, so count from its last bracket on. */
+static bool read_stat(int dir, const char *name, struct process *p) {
+    char text[1024];
+    const char *at = read_file(dir, name, text, sizeof text) > 0 ? strrchr(text, ')') : NULL;
+    if (!at || strlen(at) < 4)
+        return false;
+    p->dead = at[2] == 'Z' || at[2] == 'X';
+    char *next = (char *)at + 3;
+    p->parent = (pid_t)strtol(next, &next, 10);
+    p->group = (pid_t)strtol(next, &next, 10);
+    p->session = (pid_t)strtol(next, &next, 10);
+    for (int field = 7; field < 22; field++)
+        (void)strtol(next, &next, 10);
+    p->born = strtoull(next, &next, 10);
+    return *next == ' ';
+}
+
+/* Reading it takes ptrace(2)'s rights. Without CAP_SYS_PTRACE root has them for a user's processes
+ * as that user, whom the file system ids are enough to be. */
+static int open_environ(pid_t pid) {
+    char path[48], dir[32];
+    (void)snprintf(dir, sizeof dir, "/proc/%d", pid);
+    (void)snprintf(path, sizeof path, "%s/environ", dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd >= 0 || (errno != EACCES && errno != EPERM) || stat(dir, &st) < 0)
+        return fd;
+    (void)setfsgid(st.st_gid);
+    (void)setfsuid(st.st_uid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    (void)setfsuid(geteuid());
+    (void)setfsgid(getegid());
+    return fd;
+}
+
+/* The id after PINNACE_JOB= in the entry that ends here, of which `head` has the first bytes. */
+static uint64_t marker(const char *head, size_t n) {
+    static const char name[] = "PINNACE_JOB=";
+    enum { NAME = sizeof name - 1, DIGITS = JOB_ID_TEXT - 1 };
+    if (n != NAME + DIGITS || memcmp(head, name, NAME) != 0)
+        return 0;
+    char digits[DIGITS + 1] = "", *end;
+    memcpy(digits, head + NAME, DIGITS);
+    uint64_t id = strtoull(digits, &end, 16);
+    return *end ? 0 : id;
+}
+
+/* The id of its job, or 0. Entries end in NUL; only the head of one is kept. */
+static uint64_t job_of(pid_t pid) {
+    AUTO_FD int fd = open_environ(pid);
+    char chunk[4096], head[32];
+    size_t len = 0; /* of the entry so far */
+    ssize_t n;
+    while (fd >= 0 && (n = read(fd, chunk, sizeof chunk)) > 0)
+        for (ssize_t i = 0; i < n; i++) {
+            if (chunk[i]) {
+                if (len < sizeof head)
+                    head[len] = chunk[i];
+                len++;
+                continue;
+            }
+            uint64_t id = marker(head, len);
+            if (id)
+                return id;
+            len = 0;
+        }
+    return 0;
+}
+
+/* --- all processes -------------------------------------------------------------------------- */
+
+static int by_pid(const void *a, const void *b) {
+    const struct process *p = a, *q = b;
+    return (p->pid > q->pid) - (p->pid < q->pid);
+}
+
+static struct process *find(const struct picture *all, pid_t pid) {
+    const struct process key = { .pid = pid };
+    return all->n ? bsearch(&key, all->list, all->n, sizeof key, by_pid) : NULL;
+}
+
+static void spare_ancestors(const struct picture *all) {
+    for (struct process *p = find(all, getpid()); p && !p->spared; p = find(all, p->parent))
+        p->spared = true;
+}
+
+/* What is known of it from the pass before. */
+static void recall(struct process *p, const struct picture *before) {
+    const struct process *old = find(before, p->pid);
+    if (!old || old->born != p->born)
+        return;
+    p->owner = old->owner;
+    p->read = old->read;
+    p->done = old->done;
+}
+
+static int take_picture(struct picture *now, const struct picture *before) {
+    DIR *proc = opendir("/proc");
+    if (!proc)
+        return -errno;
+    now->n = 0;
+    for (struct dirent *d; (d = readdir(proc)) && now->n < MAX_WALK_PROCESSES;) {
+        char name[32], *end;
+        long pid = strtol(d->d_name, &end, 10);
+        struct process p = { .pid = (pid_t)pid, .owner = NOBODY };
+        (void)snprintf(name, sizeof name, "%ld/stat", pid);
+        if (*end || pid <= 0 || !read_stat(dirfd(proc), name, &p))
+            continue;
+        recall(&p, before);
+        now->list[now->n++] = p;
+    }
+    (void)closedir(proc);
+    qsort(now->list, now->n, sizeof *now->list, by_pid);
+    spare_ancestors(now);
+    return 0;
+}
+
+/* --- whose is it? --------------------------------------------------------------------------- */
+
+static int of_session(const struct walk *w, pid_t session) {
+    for (size_t i = 0; i < w->n; i++)
+        if (w->targets[i].leads && w->targets[i].leader == session)
+            return (int)i;
+    return NOBODY;
+}
+
+static int of_id(const struct walk *w, uint64_t id) {
+    for (size_t i = 0; i < w->n && id; i++)
+        if (w->targets[i].id == id)
+            return (int)i;
+    return NOBODY;
+}
+
+/* Children may come before their parents: repeat until nothing changes. */
+static void claim(const struct walk *w, const struct picture *all) {
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (size_t i = 0; i < all->n; i++) {
+            struct process *p = &all->list[i];
+            if (p->owner != NOBODY || p->spared)
+                continue;
+            const struct process *parent = find(all, p->parent);
+            p->owner = of_session(w, p->session);
+            if (p->owner == NOBODY && parent)
+                p->owner = parent->owner;
+            changed |= p->owner != NOBODY;
+        }
+    }
+}
+
+/* A member of its leader's session that carries the mark proves that the session is still that
+ * leader's: its number is not given away while it has a member (setsid(2)). */
+static void claim_marked(struct walk *w, const struct picture *all) {
+    for (size_t i = 0; i < all->n; i++) {
+        struct process *p = &all->list[i];
+        if (p->spared || p->read)
+            continue;
+        p->read = true;
+        int owner = of_id(w, job_of(p->pid));
+        if (owner == NOBODY)
+            continue;
+        p->owner = owner;
+        if (p->session == w->targets[owner].leader)
+            w->targets[owner].leads = true;
+    }
+}
+
+/* --- signals -------------------------------------------------------------------------------- */
+
+/* To that process and no other which has come by its number meanwhile: a directory of /proc is a
+ * pidfd as well (pidfd_send_signal(2)). */
+static bool send(const struct process *p, int sig) {
+    char path[32];
+    struct process is;
+    (void)snprintf(path, sizeof path, "/proc/%d", p->pid);
+    AUTO_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || !read_stat(fd, "stat", &is) || is.born != p->born)
+        return false;
+    if (syscall(SYS_pidfd_send_signal, fd, sig, NULL, 0) == 0)
+        return true;
+    return errno != ESRCH && errno != EPERM && kill(p->pid, sig) == 0;
+}
+
+/* A stopped process would not see that it is to end. */
+static bool wakes(int sig) { return sig == SIGTERM || sig == SIGHUP; }
+
+static bool signal_one(const struct walk_target *t, const struct process *p) {
+    if (t->sigs & SIGNAL_BIT(SIGKILL)) {
+        if (t->leads && p->session == t->leader) /* its group, which may be forking */
+            (void)kill(-p->group, SIGKILL);
+        return send(p, SIGKILL);
+    }
+    bool sent = false;
+    for (int sig = 1; sig <= SIGNAL_MAX; sig++) {
+        bool had = (t->group_had & SIGNAL_BIT(sig)) && p->group == t->leader;
+        if (!(t->sigs & SIGNAL_BIT(sig)) || (had && !wakes(sig)))
+            continue;
+        sent |= had || send(p, sig);
+        if (wakes(sig))
+            (void)send(p, SIGCONT);
+    }
+    return sent;
+}
+
+static size_t signal_new(const struct walk *w, const struct picture *all) {
+    size_t sent = 0;
+    for (size_t i = 0; i < all->n; i++) {
+        struct process *p = &all->list[i];
+        if (p->owner == NOBODY || p->done || p->dead)
+            continue;
+        p->done = true;
+        sent += signal_one(&w->targets[p->owner], p);
+    }
+    return sent;
+}
+
+/* Those who need no look into their environment first, for that may hang. */
+static size_t pass(struct walk *w, const struct picture *all) {
+    claim(w, all);
+    size_t sent = signal_new(w, all);
+    claim_marked(w, all);
+    claim(w, all);
+    return sent + signal_new(w, all);
+}
+
+int walk_run(void *arg) {
+    struct walk *w = arg;
+    struct picture pictures[2] = { { .n = 0 } };
+    for (int i = 0; i < 2; i++)
+        pictures[i].list = calloc(MAX_WALK_PROCESSES, sizeof(struct process));
+    if (!pictures[0].list || !pictures[1].list)
+        return 1; /* and so does the process end, with all it has */
+    for (int i = 0; i < WALK_PASSES; i++) {
+        struct picture *now = &pictures[i % 2];
+        if (take_picture(now, &pictures[(i + 1) % 2]) < 0 || pass(w, now) == 0)
+            break;
+    }
+    return 0;
+}

@@ -1,0 +1,343 @@
+#!/usr/bin/env python3
+"""Many jobs, many clients, many bytes: bounded memory, no leak, and nobody is held up by others.
+
+PINNACE_SLOW=1: 4 GiB each way instead of 1.
+"""
+import contextlib
+import json
+import os
+import resource
+import socket
+import struct
+import threading
+import time
+
+from box import Box
+from channel import (ENDED, JSON, STARTED, STDOUT, fds, free_port, memory, rows, settled,
+                     tcp_section, unix)
+from tap import Tap, children, wait_for
+
+t = Tap()
+SLOW = bool(os.environ.get("PINNACE_SLOW"))
+GIB = 1 << 30
+BYTES = (4 if SLOW else 1) * GIB
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
+
+
+def ok(cond, name, diag=""):
+    return t.ok(cond, name, diag)
+
+
+def both(b):
+    """(pid 1, channel)"""
+    return b.init, b.role("channel")
+
+
+def latency(c, n=20):
+    """The longest of some answers, in seconds."""
+    took = []
+    for _ in range(n):
+        began = time.monotonic()
+        code = c.get("/v1/status").status
+        took.append(time.monotonic() - began if code == 200 else 99)
+    return max(took)
+
+
+def short_execs(b, c):
+    """10 000 short execs"""
+    total, clients, limit = 10000, 4, 60
+    lock, state = threading.Lock(), {"begun": 0, "done": 0, "bad": []}
+    end = time.monotonic() + limit
+
+    def work():
+        mine = unix(b, timeout=30)
+        while True:
+            with lock:
+                if state["begun"] >= total or time.monotonic() > end or state["bad"]:
+                    break
+                state["begun"] += 1
+            a = mine.post("/v1/exec", {"argv": ["true"]}, **JSON)
+            with lock:
+                state["done"] += 1
+                if a.status != 200 or a.json()["end"].get("exit") != 0:
+                    state["bad"].append(a)
+        mine.close()
+
+    def run():
+        threads = [threading.Thread(target=work) for _ in range(clients)]
+        for x in threads:
+            x.start()
+        early = None
+        while any(x.is_alive() for x in threads):
+            time.sleep(0.02)
+            if early is None and state["done"] >= 3000:
+                early = [memory(p)[0] for p in both(b)]
+        return early
+
+    pids, held = both(b), [fds(p) for p in both(b)]
+    began = time.monotonic()
+    early = run()
+    took = time.monotonic() - began
+    after = [memory(p)[0] for p in both(b)]
+    t.diag(f"{state['done']} execs of true in {took:.1f} s, {state['done'] / took:.0f} a second; "
+           f"RSS of PID 1 and channel, KiB: {early} after 3000, {after} at the end")
+    ok(not state["bad"] and state["done"] == state["begun"] >= 4000,
+       "10 000 execs, or as many as a minute has room for", (state["done"], state["bad"][:2]))
+    if state["done"] < total:
+        t.diag("not all of them: this machine is slow")
+    ok(early and all(a - e < 512 for a, e in zip(after, early)), "memory does not grow", (early, after))
+    now = settled(lambda: [fds(p) for p in pids], lambda x: x == held)
+    ok(now == held, "no descriptor is left behind", (held, now))
+    ok(not b.zombies() and not children(pids[1]), "no zombie", (b.zombies(), children(pids[1])))
+    ok(len(c.jobs()) == 1024, "1024 ended ones are kept", len(c.jobs()))
+    ok(both(b) == pids, "the channel is the same")
+
+
+def concurrent(b, c):
+    """1 000 jobs at once"""
+    n = 1000
+    held = [fds(p) for p in both(b)]
+    began = time.monotonic()
+    ids = [c.start(["sleep", "600"], tag="many")["id"] for _ in range(n)]
+    took = time.monotonic() - began
+    got = c.jobs("?tag=many")
+    ok(len(got) == n and all(j["state"] == "running" for j in got), "1 000 jobs run", len(got))
+    t.diag(f"1000 jobs in {took:.2f} s; descriptors of PID 1 and channel {[fds(p) for p in both(b)]}; "
+           f"(RSS, PSS) KiB {[memory(p) for p in both(b)]}")
+    ok(latency(c) < 1, "and others are answered meanwhile")
+    ok(c.run(["echo", "x"]).out == b"x\n", "a job beside them")
+    began = time.monotonic()
+    for i in ids:
+        c.post(f"/v1/jobs/{i}/signal", {"signal": "TERM", "scope": "leader"})
+    left = settled(lambda: sum(j["state"] == "running" for j in c.jobs("?tag=many")), lambda k: k == 0, 15)
+    took = time.monotonic() - began
+    ok(left == 0 and all(j["end"].get("signal") == 15 for j in c.jobs("?tag=many")), "all of them end",
+       (left, took))
+    for j in c.jobs():
+        if j["state"] == "ended":
+            c.delete(f"/v1/jobs/{j['id']}")
+    now = settled(lambda: [fds(p) for p in both(b)], lambda x: x == held)
+    ok(now == held and not b.zombies(), "and leave nothing", (held, now, b.zombies()))
+
+
+def burst(b, c):
+    """signals to the whole tree of many at once"""
+    ids = [c.start("sleep 600 & sleep 600", tag="trees")["id"] for _ in range(50)]
+    began = time.monotonic()
+    for i in ids:
+        c.post(f"/v1/jobs/{i}/signal", {"signal": "KILL"})
+    left = settled(lambda: sum(j["state"] == "running" for j in c.jobs("?tag=trees")), lambda k: k == 0, 20)
+    kids = settled(lambda: len(children(b.role("channel"))), lambda k: k == 0, 5)
+    ok(left == 0 and kids == 0, "50 trees are killed at once", (left, kids))
+    t.diag(f"50 trees in {time.monotonic() - began:.2f} s")
+
+
+def stopped_readers(b, c):
+    """a reader that stops blocks nobody"""
+    j = c.start("yes 0123456789 | head -c 300000000; exit 5", keep_output=1 << 20)
+    stopped = [c.attach(j["id"], "?from=0") for _ in range(4)]
+    mine = c.exec("yes | head -c 100000000")  # lossless, and not read: it holds up its own job only
+    mine.next()
+    began = time.monotonic()
+    slowest = latency(c)
+    with c.attach(j["id"], "?from=0") as s:
+        o = s.finish()
+    took = time.monotonic() - began
+    ok(o.end and o.end.get("exit") == 5 and o.missed + len(o.out) == 300000000,
+       "a job with four readers that have stopped, and one that reads", (took, o.missed, len(o.out), o.end))
+    ok(slowest < 1, "others are answered at once", slowest)
+    ok(c.run(["echo", "x"]).out == b"x\n", "other jobs run")
+    k = c.job(mine.seen.started["id"])
+    ok(k["state"] == "running" and k["output"]["to"] < 8 << 20, "exec that is not read waits", k)
+    o = mine.finish()
+    ok(len(o.out) == 100000000 and o.missed == 0 and o.end.get("exit") == 0, "and loses nothing",
+       (len(o.out), o.missed, o.end))
+    for s in (*stopped, mine):
+        s.close()
+
+
+def drain_frames(sock, have, total):
+    """Read frames, count stdout, keep nothing: (bytes of stdout, the last JSON)."""
+    buf = bytearray(4 << 20)
+    view = memoryview(buf)
+    n = len(have)
+    view[:n] = have
+    at = out = 0
+    last = None
+    while True:
+        while n - at >= 8:
+            kind, size = buf[at], int.from_bytes(view[at + 4:at + 8], "big")
+            if n - at < 8 + size:
+                break
+            if kind == STDOUT:
+                out += size
+            elif kind in (STARTED, ENDED):
+                last = json.loads(bytes(view[at + 8:at + 8 + size]))
+                if kind == ENDED:
+                    return out, last
+            else:
+                return out, (kind, bytes(view[at:at + 100]))
+            at += 8 + size
+        view[:n - at] = bytes(view[at:n])
+        n, at = n - at, 0
+        k = sock.recv_into(view[n:])
+        if k == 0:
+            return out, "cut"
+        n += k
+
+
+class Watch(threading.Thread):
+    """The most memory (PSS, KiB) that a process takes while this runs."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.pid, self.on, self.first = pid, True, memory(pid)[1]
+        self.most = self.first
+        self.start()
+
+    def run(self):
+        while self.on:
+            self.most = max(self.most, memory(self.pid)[1])
+            time.sleep(0.02)
+
+    def grown(self):
+        self.on = False
+        self.join()
+        return self.most - self.first
+
+
+def throughput(b, c):
+    """GiB through a job"""
+    for name, command in (("zeros", f"head -c {BYTES} /dev/zero"), ("yes", f"yes | head -c {BYTES}")):
+        watch = Watch(b.role("channel"))
+        began = time.monotonic()
+        s = c.exec(command)
+        out, last = drain_frames(s.wire.sock, bytes(s.wire.have), BYTES)
+        took = time.monotonic() - began
+        grown = watch.grown()
+        s.close()
+        ok(out == BYTES and isinstance(last, dict) and last["end"].get("exit") == 0,
+           f"{BYTES >> 30} GiB of {name} through stdout of exec", (out, last))
+        ok(grown < 4096, "in constant memory", grown)
+        t.diag(f"{name}: {BYTES / GIB / took:.2f} GiB/s, PSS grew by {grown} KiB")
+    watch = Watch(b.role("channel"))
+    began = time.monotonic()
+    s = c.exec("wc -c", stdin="pipe")
+    piece = struct.pack(">B3xI", 0, 1 << 20) + bytes(1 << 20)
+    for _ in range(BYTES >> 20):
+        s.wire.sock.sendall(piece)
+    s.eof()
+    o = s.finish()
+    took, grown = time.monotonic() - began, watch.grown()
+    s.close()
+    ok(o.out.strip() == str(BYTES).encode(), f"{BYTES >> 30} GiB through stdin", o)
+    ok(grown < 4096, "in constant memory", grown)
+    t.diag(f"stdin: {BYTES / GIB / took:.2f} GiB/s, PSS grew by {grown} KiB")
+
+
+def connect_many(address, n, text=b""):
+    """Sockets that have said `text`."""
+    made = []
+    for _ in range(n):
+        s = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+        s.settimeout(10)
+        s.connect(address)
+        if text:
+            s.sendall(text)
+        made.append(s)
+    return made
+
+
+def gone(socks):
+    """How many of them the other side has closed. What it said before is read and dropped."""
+    n = 0
+    for s in socks:
+        with contextlib.suppress(BlockingIOError):
+            try:
+                while s.recv(65536, socket.MSG_DONTWAIT):
+                    pass
+                n += 1
+            except ConnectionResetError:
+                n += 1
+    return n
+
+
+def close_all(socks):
+    for s in socks:
+        s.close()
+
+
+def idlers(b, c):
+    """1 000 idle connections, 1 000 slow ones"""
+    c.close()
+    base = memory(b.role("channel"))[1]
+    address = c.address
+    idle = connect_many(address, 1000)
+    used = connect_many(address, 0)
+    ok(latency(c) < 1, "1 000 connections that say nothing: others are answered at once")
+    cost = memory(b.role("channel"))[1] - base
+    ok(cost < 4096, "and cost less than 4 MiB", cost)
+    t.diag(f"1000 connections that say nothing: {cost} KiB")
+    close_all(idle)
+    # such as have had an answer and stay
+    settled(lambda: fds(b.role("channel")), lambda n: n < 100)
+    used = connect_many(address, 1000, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    answered = sum(s.recv(4096).startswith(b"HTTP/1.1 200") for s in used)
+    cost = memory(b.role("channel"))[1] - base
+    ok(answered == 1000 and cost < 4096, "1 000 that were answered and stay", (answered, cost))
+    t.diag(f"1000 idle connections: {cost} KiB")
+    slow = connect_many(address, 1000, b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    began = time.monotonic()
+    c.close()
+    slowest = latency(c)
+    cost = memory(b.role("channel"))[1] - base
+    ok(slowest < 1, "1 000 slow ones beside them: others are answered at once", slowest)
+    ok(cost < 4096, "and cost less than 4 MiB", cost)
+    t.diag(f"1000 slow requests: {cost} KiB, the slowest answer {slowest * 1000:.0f} ms")
+    ok(gone(used) >= 900, "idle ones have made room", gone(used))
+    kept = gone(slow)
+    ok(kept == 0, "and no request that had begun was cut for that", kept)
+    c.close()
+    o = c.run(["echo", "x"])
+    ok(o.out == b"x\n", "a job beside them", o)
+    while time.monotonic() < began + 12 and gone(slow) < 1000:
+        for s in slow[:50]:  # some drip
+            with contextlib.suppress(OSError):
+                s.send(b"y")
+        time.sleep(0.25)
+    took = time.monotonic() - began
+    ok(gone(slow) == 1000 and took > 8, "slow ones are closed after 10 s, those that drip, too",
+       (gone(slow), took))
+    close_all(used + slow)
+    wait_for(lambda: fds(b.role("channel")) < 100)
+
+
+def too_many(b, c):
+    """more than 1 024 clients that are all in the middle of something"""
+    c.close()
+    long = connect_many(c.address, 1024, b"GET /v1/status?after=99999999 HTTP/1.1\r\nHost: x\r\n\r\n")
+    time.sleep(0.2)
+    with contextlib.ExitStack() as stack:
+        more = connect_many(c.address, 10, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        stack.callback(close_all, more + long)
+        answers = [s.recv(4096)[:12] for s in more]
+        ok(answers == [b"HTTP/1.1 503"] * 10, "the 1 025th client gets 503", answers)
+        ok(gone(long) == 0, "and none of the others is cut", gone(long))
+        close_all(long[:5])
+        time.sleep(0.1)
+        ok(c.get("/livez").status == 200, "when some have gone, others are served")
+    ok(settled(lambda: fds(b.role("channel")), lambda n: n < 100) < 100, "all go")
+
+
+port = free_port()
+b = Box(t, tcp_section(port), ["sleep", "600"])
+c = unix(b, timeout=30)
+t.ok(wait_for(lambda: b.status().get("ready")), "the box is there", b)
+only = os.environ.get("ROWS", "").split()
+ROWS = (concurrent, burst, stopped_readers, throughput, short_execs, idlers, too_many)
+rows(t, "many", [r for r in ROWS if not only or r.__name__ in only], b, c)
+s = b.status()
+t.ok(s.get("role_restarts") == 0 and s.get("bugs") == 0 and not b.zombies(),
+     "the channel has survived all this", (s, b))
+t.done()
