@@ -11,8 +11,8 @@ import threading
 import time
 
 from box import PYTHON, Box
-from channel import TOKEN, Client, Wire, free_port, rows, settled, tcp, tcp_section, unix
-from tap import Tap, run, wait_for
+from channel import TOKEN, Client, Wire, free_port, rows, tcp, tcp_section, unix
+from tap import Tap, wait_for
 
 t = Tap()
 os.chmod(t.dir, 0o711)
