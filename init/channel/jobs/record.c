@@ -202,7 +202,7 @@ static void take_end(struct job *j, const struct wire_job *m) {
                              .user = j->end.user,
                              .system = j->end.system,
                              .max_rss = j->end.max_rss };
-    job_reaped(j, &how);
+    job_reaped(j, m->code < 0 ? NULL : &how);
 }
 
 /* PID 1 has not reaped it, and yet it may be gone: the channel before had reaped it and did not
