@@ -189,6 +189,7 @@ static void one_look_for_all(void) {
         add(&jobs[i], zombie(i));
     (void)zombie(0);
     children.no_orphans = true;
+    children.reaped = reaped;
     nasked = after = 0;
     children_reap(&children, jobs[1].child.pid);
     OK(jobs[0].ends + jobs[1].ends + jobs[2].ends == 3 && children.orphans == 1 && after == 1,
