@@ -72,31 +72,19 @@ static int kill_tree(void *arg) {
     return tree_signal(getppid(), spare, n, b->channel.child.pid, b->killer_signal) < 0;
 }
 
-<<<<<<< HEAD
 static void signal_everybody(struct box *b, int sig) {
-=======
-static void signal_everything(struct box *b, int sig) {
->>>>>>> 0d43b9ffef5de58a3775fdcf75d2c7fa1cc15acd
     (void)b->sys->kill(b->sys, -1, sig);
     if (sig != SIGKILL)
         (void)b->sys->kill(b->sys, -1, SIGCONT);
 }
 
 /* PID 1 reaches everything with one call. A subreaper's descendants have to be looked for in
-<<<<<<< HEAD
  * /proc, which a fork does; and so it is where SIGKILL has to leave the channel alone, which is to
  * tell its clients of their jobs' end. */
 static void signal_all(struct box *b, int sig) {
     bool tells = sig == SIGKILL && held_run(&b->jobs) && b->channel.child.pid;
     if (b->is_pid1 && !tells) {
         signal_everybody(b, sig);
-=======
- * /proc, which a fork does; and so it is where jobs are killed, whose channel has to stay to tell
- * of their end. */
-static void signal_all(struct box *b, int sig) {
-    if (b->is_pid1 && !(sig == SIGKILL && held_run(&b->jobs))) {
-        signal_everything(b, sig);
->>>>>>> 0d43b9ffef5de58a3775fdcf75d2c7fa1cc15acd
         return;
     }
     b->killer_signal = sig;
@@ -109,19 +97,10 @@ static void signal_all(struct box *b, int sig) {
         signal_everybody(b, sig);
     else if (pid < 0)
         log_error(NULL, "%s", e.text);
-<<<<<<< HEAD
     else
         children_add(&b->children, &b->killer, pid);
     if (pid > 0)
         b->killer_signal = 0;
-=======
-        if (b->is_pid1)
-            signal_everything(b, sig);
-        return;
-    }
-    children_add(&b->children, &b->killer, pid);
-    b->killer_signal = 0;
->>>>>>> 0d43b9ffef5de58a3775fdcf75d2c7fa1cc15acd
 }
 
 static void killer_exited(struct child *c, struct exit_info how) {
