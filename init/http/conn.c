@@ -47,6 +47,7 @@ static bool must_reset(const struct http_conn *c) {
 }
 
 static void conn_free(struct http_conn *c) {
+    struct http_server *s = c->server;
     struct http_exchange *x = c->x;
     struct linger now = { .l_onoff = 1 };
     c->running = true; /* over() cannot put it on the list again */
@@ -60,8 +61,10 @@ static void conn_free(struct http_conn *c) {
     timer_stop(&c->timer);
     list_remove(&c->dirty);
     list_remove(&c->link);
-    c->server->n--;
-    c->server->extra -= c->extra;
+    s->n--;
+    s->extra -= c->extra;
+    if (list_empty(&s->dirty))
+        timer_stop(&s->soon);
     free(c->in);
     free(c->out);
     free(c);
@@ -232,6 +235,8 @@ static instant due(const struct http_conn *c) {
 /* What we wait for follows from what we hold. */
 static void settle(struct http_conn *c) {
     struct loop *l = c->server->loop;
+    if (c->half_shut && c->tcp && c->x)
+        exchange_probe(c->x);
     bool reads = c->state != CONN_EXCHANGE || exchange_reads(c->x);
     uint32_t want =
         (reads ? EPOLLIN : 0) | (c->blocked ? EPOLLOUT : 0) | (c->half_shut ? 0 : EPOLLRDHUP);
@@ -266,14 +271,14 @@ void conn_run(struct http_conn *c) {
 }
 
 /* The peer of a TCP connection has either ended its side only, and reads on, or is gone for good:
- * both look the same, until we send something. Where we have nothing to send, probes find out
- * (tcp(7)): a socket that is still there acknowledges them. */
+ * both look the same until we send something. See exchange_probe(); where there is nothing that
+ * could be sent, the kernel's probes find out. They are acknowledged in the name of a socket that
+ * is gone for another minute, and then no more (tcp(7), tcp_fin_timeout). */
 static void half_shut(struct http_conn *c) {
-    static const int names[] = { TCP_KEEPIDLE, TCP_KEEPINTVL };
     int s = HALF_SHUT_PROBES_S;
     c->half_shut = true;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        (void)setsockopt(c->source.fd, IPPROTO_TCP, names[i], &s, sizeof s);
+    c->tcp = setsockopt(c->source.fd, IPPROTO_TCP, TCP_KEEPIDLE, &s, sizeof s) == 0;
+    (void)setsockopt(c->source.fd, IPPROTO_TCP, TCP_KEEPINTVL, &s, sizeof s);
 }
 
 static void ready(struct source *s, uint32_t got) {

@@ -46,6 +46,7 @@ struct http_conn {
     bool blocked;   /* the socket took no more: wait for EPOLLOUT */
     bool eof;       /* the peer has ended its side, and all it sent was read */
     bool half_shut; /* the peer has ended its side */
+    bool tcp;       /* known once half_shut */
     bool gone;      /* the peer hears nothing any more */
     bool dead;      /* to be freed by conn_run() */
     bool lost;      /* the answer did not come out as a whole */
@@ -82,6 +83,8 @@ void exchange_free(struct http_exchange *x, bool cut);
 bool exchange_step(struct http_exchange *x); /* false: there is nothing more to do now */
 bool exchange_reads(const struct http_exchange *x);
 bool exchange_is_out(const struct http_exchange *x);
+/* The peer of a TCP connection may be gone: send something that means nothing, to find out. */
+void exchange_probe(struct http_exchange *x);
 instant exchange_due(const struct http_exchange *x);
 void exchange_expire(struct http_exchange *x);
 /* Somebody wants the body from now on. */
@@ -112,6 +115,8 @@ bool pipe_splice_body(struct http_exchange *x);                          /* the 
 size_t pipe_write(struct http_exchange *x, const char *bytes, size_t n); /* as body() */
 void pipe_end_body(struct http_exchange *x);                             /* as body_end() */
 bool pipe_can_splice(const struct http_exchange *x);
+bool pipe_in_chunk(
+    const struct http_exchange *x); /* some of one, whose size was sent, is to come */
 void pipe_stop(struct http_pipe **p);
 
 #endif

@@ -130,13 +130,17 @@ bool exchange_reads(const struct http_exchange *x) {
     return x->wants_body && !x->paused;
 }
 
-/* RFC 9110 10.1.1: not when some of the body is there already. */
-static void invite(struct http_exchange *x) {
+static void put_continue(struct http_conn *c) {
     static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
     struct iovec v = { (void *)(uintptr_t)text, sizeof text - 1 };
+    out_put(c, &v, 1, false);
+}
+
+/* RFC 9110 10.1.1: not when some of the body is there already. */
+static void invite(struct http_exchange *x) {
     bool waits = x->head.expects && !x->begun && x->conn->in_len == 0;
     if (!x->continued && waits)
-        out_put(x->conn, &v, 1, false);
+        put_continue(x->conn);
     x->continued = true;
 }
 
@@ -263,6 +267,19 @@ bool exchange_step(struct http_exchange *x) {
 
 bool exchange_is_out(const struct http_exchange *x) {
     return x->ended && x->conn->out_len == 0 && (x->close || x->got_all);
+}
+
+/* A 100 more is ignored by any client (RFC 9110 15.2.1), and a zero more in front of a chunk's
+ * size, the last one's included, is part of it (RFC 9112 7.1). */
+void exchange_probe(struct http_exchange *x) {
+    struct iovec v = { (char *)"0", 1 };
+    if (x->probed || x->ended || !x->got_all)
+        return;
+    x->probed = true;
+    if (x->begun && x->chunked && !x->no_body && !pipe_in_chunk(x))
+        out_put(x->conn, &v, 1, false);
+    else if (!x->begun && x->head.method.s && x->head.minor > 0)
+        put_continue(x->conn);
 }
 
 /* --- deadlines -------------------------------------------------------------------------------- */

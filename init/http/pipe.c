@@ -186,6 +186,10 @@ static bool next_chunk(struct http_exchange *x, struct http_pipe *p) {
     return true;
 }
 
+bool pipe_in_chunk(const struct http_exchange *x) {
+    return x->to_client && x->to_client->chunk > 0;
+}
+
 bool pipe_send(struct http_exchange *x) {
     struct http_pipe *p = x->to_client;
     struct http_conn *c = x->conn;

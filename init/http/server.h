@@ -77,6 +77,7 @@ struct http_exchange {
     bool got_all;    /* the body is complete, and all of it was delivered */
     bool told_end;   /* and that it is, too */
     bool continued;  /* 100 was sent, or came to be of no use */
+    bool probed;     /* see exchange_probe() */
     bool short_room; /* http_room() was not what it could be: room() is owed */
     struct http_body body;
     int64_t left; /* of the announced length of the answer; -1: none was */

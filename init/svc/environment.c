@@ -23,9 +23,20 @@ static bool is_channel_token(const char *var) {
            strncmp(var + n - (sizeof end - 1), end, sizeof end - 1) == 0;
 }
 
+static bool is_secret(const char *var) {
+    return has_prefix(var, "PINNACE_TOKEN=") || is_channel_token(var);
+}
+
+void environment_drop_secrets(char **env) {
+    char **to = env;
+    for (char **v = env; *v; v++)
+        if (!is_secret(*v))
+            *to++ = *v;
+    *to = NULL;
+}
+
 static bool is_left_out(const struct env_request *r, const char *var) {
-    static const char *const always[] = { "PINNACE_TOKEN=", "NOTIFY_SOCKET=", "WATCHDOG_USEC=",
-                                          "WATCHDOG_PID=" };
+    static const char *const always[] = { "NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=" };
     static const char *const listen[] = { "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=",
                                           "LISTEN_PIDFDID=" }; /* sd_listen_fds(3) */
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
@@ -35,7 +46,7 @@ static bool is_left_out(const struct env_request *r, const char *var) {
     for (size_t i = 0; !inherits && i < sizeof listen / sizeof listen[0]; i++)
         if (has_prefix(var, listen[i]))
             return true;
-    return is_channel_token(var) || (r->kind == SVC_KIND_ENGINE && has_prefix(var, "DOCKER_HOST="));
+    return is_secret(var) || (r->kind == SVC_KIND_ENGINE && has_prefix(var, "DOCKER_HOST="));
 }
 
 static size_t count(const char *const *list) {

@@ -20,4 +20,8 @@ struct env_request {
  * entry script would take it as an address to listen on. */
 int environment_make(const struct env_request *r, const char ***out, struct err *e);
 
+/* Take PINNACE_TOKEN and PINNACE_CHANNEL_*_TOKEN out of environ(7), in place: what our own forks
+ * execute, for probes and for prepare, has no business with them either. */
+void environment_drop_secrets(char **env);
+
 #endif

@@ -15,10 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MOODS = 8, OUT = 4 << 20, ANSWERS = 65536 };
 
-static void must(bool ok) {
-    if (!ok)
-        abort();
-}
+#define must(ok) ((ok) ? (void)0 : abort())
 
 static struct {
     int64_t now_ns;
@@ -27,6 +24,7 @@ static struct {
     int opened, over, cut;
     struct http_exchange *x; /* waits to be resumed, or answered */
     bool answers_later;
+    int pauses;            /* so far; the site is patient, but not for ever */
     bool to_head[ANSWERS]; /* of each answer: was it to HEAD? */
     size_t nanswers;
     char out[OUT];
@@ -52,9 +50,11 @@ static size_t body(struct http_exchange *x, const char *bytes, size_t n) {
     must(n > 0);
     size_t room = http_room(x), take = mood() & 1 ? n : mood() % 5;
     take = take < n ? take : n;
+    take = f.pauses > 100 ? n : take;
     take = x->begun && room < take ? room : take;
     if (take < n)
         f.x = x;
+    f.pauses += take < n;
     if (x->begun)
         http_send(x, bytes, take);
     if (mood() == 0)
@@ -217,7 +217,7 @@ static void check_answers(void) {
 
 static void begin(const uint8_t *moods) {
     f.nout = f.nanswers = f.nmood = 0;
-    f.opened = f.over = f.cut = 0;
+    f.opened = f.over = f.cut = f.pauses = 0;
     f.x = NULL;
     f.answers_later = false;
     memcpy(f.mood, moods, MOODS);

@@ -192,7 +192,7 @@ static void one_look_for_all(void) {
     nasked = after = 0;
     children_reap(&children, jobs[1].child.pid);
     OK(jobs[0].ends + jobs[1].ends + jobs[2].ends == 3 && children.orphans == 1 && after == 1,
-       "without orphans, one look, and an orphan all the same");
+       "without orphans, one look, and an orphan all the same: %lu, %d", children.orphans, after);
     OK(nasked == 5 && asked[0] > 0 && asked[1] == -1 && asked[4] == -1 && children.none &&
            !timer_armed(&children.later),
        "nobody is asked for one by one: %d", nasked);

@@ -1,7 +1,5 @@
 #include "tests/unit/t_http_server.h"
 
-#include <time.h>
-
 /* --- a site ----------------------------------------------------------------------------------- */
 
 static struct {
@@ -746,6 +744,31 @@ static void half_closed(void) {
     hang_up(&c);
     UNTIL(!seen.x);
     OK(!seen.x && seen.cut == cuts + 2, "and one that resets on TCP");
+    for (int begun = 0; begun < 2; begun++) {
+        c = dial(true);
+        (void)say(&c, "GET /later" H "\r\n");
+        UNTIL(seen.x);
+        if (begun)
+            http_begin(seen.x, 200, NULL, -1);
+        settle();
+        hang_up(&c);
+        UNTIL(!seen.x);
+        OK(!seen.x && seen.cut == cuts + 3, "and one that ends as if it would read on on TCP, %s",
+           begun ? "in its answer" : "before it");
+        cuts++;
+    }
+    c = dial(true);
+    (void)say(&c, "GET /later" H "\r\n");
+    UNTIL(seen.x);
+    http_begin(seen.x, 200, NULL, -1);
+    (void)shutdown(c.fd, SHUT_WR);
+    settle();
+    http_send(seen.x, "abc", 3);
+    settle();
+    http_end(seen.x);
+    UNTIL(heard_end(&c));
+    OK(ends(&c, "\r\n\r\n03\r\nabc\r\n0\r\n\r\n"), "one that does read on gets a valid answer");
+    hang_up(&c);
     c = dial(true);
     (void)say(&c, "PUT /count" H "Content-Length: 5\r\n\r\n123");
     (void)shutdown(c.fd, SHUT_WR);

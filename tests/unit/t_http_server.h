@@ -96,11 +96,14 @@ static struct loop loop;
          !(cond) && instant_before(instant_now(), end_);)                  \
     (void)loop_turn(&loop)
 
-/* Turns until nothing has happened for a while. */
+/* Turns until nothing has happened for a while; the last one waits. */
 static inline void settle(void) {
-    turn.wait_ms = 2;
-    for (int quiet = 0; quiet<2; quiet = turn.got> 0 ? 0 : quiet + 1)
+    int quiet = 0;
+    while (quiet < 3) {
+        turn.wait_ms = quiet < 2 ? 0 : 1;
         (void)loop_turn(&loop);
+        quiet = turn.got > 0 ? 0 : quiet + 1;
+    }
     turn.wait_ms = 5;
 }
 

@@ -179,6 +179,7 @@ static void take_record(struct job *j, const struct wire_job *m) {
     j->ooms = r.ooms;
     j->kill_sent = r.kill_sent != 0;
     j->stdin_pipe = r.stdin_pipe != 0;
+    j->stdin_open = !j->stdin_pipe || r.stdin_open != 0;
     j->end.timed_out = r.timed_out != 0;
     j->end.killed = r.killed != 0;
     ring_init(&j->output, r.keep <= MAX_JOB_OUTPUT ? r.keep : JOB_OUTPUT,
@@ -201,13 +202,17 @@ static void take_end(struct job *j, const struct wire_job *m) {
                              .user = j->end.user,
                              .system = j->end.system,
                              .max_rss = j->end.max_rss };
-    job_reaped(j, &how);
+    job_reaped(j, m->code < 0 ? NULL : &how);
 }
 
 /* PID 1 has not reaped it, and yet it may be gone: the channel before had reaped it and did not
  * come to say so. Then nothing more will be heard of it. */
 static void resume(struct job *j, const struct wire_job *m) {
     j->pty = is_master(j->fds[JOB_STDOUT]);
+    if (!j->stdin_open && j->fds[JOB_STDIN] >= 0) { /* the channel before did not come to tell it */
+        job_close_fd(j, JOB_STDIN);
+        job_owe(j, WIRE_JOB_SHUT);
+    }
     j->stdin_pipe |= j->fds[JOB_STDIN] >= 0;
     j->stdin_open = j->fds[JOB_STDIN] >= 0 || j->pty;
     record_write(j);
@@ -271,13 +276,6 @@ bool jobs_take(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
 
 /* --- what PID 1 is told --------------------------------------------------------------------- */
 
-void job_owe(struct job *j, enum wire_kind kind) {
-    j->owed |= 1U << kind;
-    if (!j->owing.next)
-        list_insert_before(&j->jobs->owing, &j->owing);
-    jobs_turn_soon(j->jobs);
-}
-
 /* False: it is to be said again. Without PID 1 there is nobody to tell, and soon no channel. */
 static bool say(const struct job *j, enum wire_kind kind) {
     struct wire_job m = {
@@ -316,4 +314,14 @@ bool job_pay(struct job *j) {
         return false;
     j->owed = 0;
     return true;
+}
+
+/* At once, where PID 1 listens: a client may be told of it next, and after that it must hold even
+ * if we die. */
+void job_owe(struct job *j, enum wire_kind kind) {
+    j->owed |= 1U << kind;
+    (void)job_pay(j);
+    if (!j->owing.next)
+        list_insert_before(&j->jobs->owing, &j->owing);
+    jobs_turn_soon(j->jobs);
 }
