@@ -110,11 +110,10 @@ static int ask_stat(const struct copy *c, struct place *p, struct err *e) {
     target_path(&t, "/v1/stat", p->resolved, c->user);
     yyjson_doc *doc = client_call(c->a->host, target, NULL, e);
     yyjson_val *v = yyjson_doc_get_root(doc);
-    const char *type = json_str(v, "type");
-    p->kind = strcmp(type, "dir") == 0       ? A_DIR
-              : strcmp(type, "symlink") == 0 ? A_LINK
-              : strcmp(type, "file") == 0    ? A_FILE
-                                             : A_STREAM;
+    p->kind = json_is(v, "type", "dir")       ? A_DIR
+              : json_is(v, "type", "symlink") ? A_LINK
+              : json_is(v, "type", "file")    ? A_FILE
+                                              : A_STREAM;
     p->mode = (unsigned)json_int(v, "mode") & 07777;
     p->uid = (unsigned)json_int(v, "uid");
     p->gid = (unsigned)json_int(v, "gid");

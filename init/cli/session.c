@@ -169,18 +169,18 @@ static void take_signals(struct session *s) {
 /* --- from the server -------------------------------------------------------------------------- */
 
 int session_status(yyjson_val *end) {
-    yyjson_val *exit = yyjson_obj_get(end, "exit"), *sig = yyjson_obj_get(end, "signal");
-    if (yyjson_get_bool(yyjson_obj_get(end, "timed_out")))
+    int n;
+    if (json_bool(end, "timed_out"))
         return TIMED_OUT;
-    if (yyjson_is_int(exit))
-        return (int)yyjson_get_int(exit);
-    return yyjson_is_int(sig) ? 128 + (int)yyjson_get_int(sig) : CLI_CHANNEL;
+    if (json_has_int(end, "exit", &n))
+        return n;
+    return json_has_int(end, "signal", &n) ? 128 + n : CLI_CHANNEL;
 }
 
 static void take_started(struct session *s, yyjson_val *job) {
     (void)snprintf(s->id, sizeof s->id, "%s", json_str(job, "id"));
-    s->pty = yyjson_get_bool(yyjson_obj_get(job, "pty"));
-    s->input = s->args->input && (s->pty || strcmp(json_str(job, "stdin"), "open") == 0);
+    s->pty = json_bool(job, "pty");
+    s->input = s->args->input && (s->pty || json_is(job, "stdin", "open"));
     if (s->pty && s->input && isatty(0))
         (void)terminal_raw(&s->terminal, 0);
     else
@@ -189,10 +189,10 @@ static void take_started(struct session *s, yyjson_val *job) {
 }
 
 static void take_ended(struct session *s, yyjson_val *job) {
-    yyjson_val *end = yyjson_obj_get(job, "end");
+    yyjson_val *end = json_get(job, "end");
     s->status = session_status(end);
     terminal_restore(&s->terminal);
-    if (yyjson_get_bool(yyjson_obj_get(end, "lost")))
+    if (json_bool(end, "lost"))
         (void)fprintf(stderr, "pinnace: job %s ended while nobody could see how\n", s->id);
     else if (s->status == TIMED_OUT)
         (void)fprintf(stderr, "pinnace: job %s ran too long, and was ended\n", s->id);
@@ -201,7 +201,7 @@ static void take_ended(struct session *s, yyjson_val *job) {
 /* Something that this client sent could not be done. Input that nobody reads is dropped, as a shell
  * would; a signal may come just after the end. */
 static void take_error(struct session *s, yyjson_val *error) {
-    if (strcmp(json_str(error, "code"), "state") == 0)
+    if (json_is(error, "code", "state"))
         s->input = s->input && s->pty;
     else
         (void)fprintf(stderr, "pinnace: %s%s", json_str(error, "message"), s->pty ? "\r\n" : "\n");

@@ -107,6 +107,8 @@ class Terminal:
         if self.p.poll() is None:
             stop(self.p)
             return None
+        while select.select([self.fd], [], [], 0)[0]:
+            self.said += os.read(self.fd, 4096).decode(errors="replace")
         return self.p.returncode if self.p.returncode >= 0 else 128 - self.p.returncode
 
     def close(self):
