@@ -189,6 +189,7 @@ static void one_look_for_all(void) {
         add(&jobs[i], zombie(i));
     (void)zombie(0);
     children.no_orphans = true;
+    children.reaped = reaped;
     nasked = after = 0;
     children_reap(&children, jobs[1].child.pid);
     OK(jobs[0].ends + jobs[1].ends + jobs[2].ends == 3 && children.orphans == 1 && after == 1,
@@ -210,7 +211,6 @@ int main(void) {
     one_sigchld_for_many();
     callbacks_may_do_anything();
     the_living_stay();
-    children.reaped = NULL;
     tells_of_orphans();
     one_look_for_all();
     children_fini(&children);

@@ -241,6 +241,14 @@ static void loses_one(void) {
     UNTIL(lost.ended);
     OK(lost.r.job->state == JOB_ENDED && !lost.r.job->end.known, "lost, after a second");
     forget(&lost);
+    m = news(103, pid);
+    m.ended = true;
+    m.code = -1;
+    (void)jobs_take(&js, &m, none);
+    attach(&lost, job_by_pid(&js, pid), 0, false);
+    UNTIL(lost.ended);
+    OK(lost.r.job->state == JOB_ENDED && !lost.r.job->end.known, "PID 1 has not seen it, either");
+    forget(&lost);
     m = news(101, pid);
     (void)jobs_take(&js, &m, none);
     struct job *j = job_by_pid(&js, pid);

@@ -140,7 +140,7 @@ static int open_terminal(struct job *j, const struct job_spec *spec, int theirs[
     return 0;
 }
 
-static int null_device(struct jobs *js, struct err *e) {
+int jobs_null(struct jobs *js, struct err *e) {
     if (js->null < 0 && (js->null = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
         return err_sys(e, errno, "open /dev/null");
     return 0;
@@ -151,7 +151,7 @@ static int open_stdio(struct job *j, const struct job_spec *spec, int theirs[3],
     if (spec->pty)
         return open_terminal(j, spec, theirs, e);
     int rc = spec->stdin_pipe ? open_pipe(&j->fds[JOB_STDIN], &theirs[0], true, e)
-                              : null_device(j->jobs, e);
+                              : jobs_null(j->jobs, e);
     if (rc == 0)
         rc = open_pipe(&j->fds[JOB_STDOUT], &theirs[1], false, e);
     if (rc == 0)
@@ -316,8 +316,10 @@ static int launch(struct job *j, const struct job_spec *spec, struct err *e) {
     j->started = js->a.loop->sys->now(js->a.loop->sys);
     j->started_unix_ms = unix_ms();
     j->term_at = instant_add(j->started, spec->timeout);
+    if (js->started_total == 0)
+        jobs_find_counter(js); /* once more: the box may have moved since */
     j->ooms = jobs_ooms(js);
-    record_write(j); /* before PID 1 may hear of it */
+    record_create(j);
     if (rc == 0)
         rc = spawn_marked(j, spec, theirs, e);
     close_theirs(theirs);
