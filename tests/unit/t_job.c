@@ -581,7 +581,7 @@ static void waits_for_pid1(void) {
 #ifdef __SANITIZE_ADDRESS__
 enum { MANY = 50 }; /* a fork takes twenty times as long */
 #else
-enum { MANY = 1000 };
+enum { MANY = 400 };
 #endif
 
 static size_t heap_kb(void) {

@@ -143,6 +143,22 @@ static void reaches_what_stays_behind(void) {
     end_tree(&c, j, SIGKILL, 2);
 }
 
+static void reaches_whom_nobody_knows(void) {
+    struct client c;
+    new_word("unknown"); /* in no session of the job's, and without its output */
+    struct job *j = start_tree(
+        &c, "(setsid bash -c '(" STAY ") >&- 2>&- &' x $1 >&- 2>&- &) ; sleep 0.2; echo up", NULL);
+    UNTIL(c.ended);
+    OK(alive(word) == 1 && j->fds[JOB_STDOUT] < 0, "one is left");
+    OK(job_signal(j, SIGTERM, JOB_TREE) == -ESRCH, "unknown");
+    UNTIL(alive(word) == 0);
+    OK(alive(word) == 0, "but signalled");
+    forget(&c);
+    j = run(&c, spec(ARGV("true")));
+    OK(job_signal(j, SIGTERM, JOB_TREE) == -ESRCH, "nobody is");
+    forget(&c);
+}
+
 static void spares_strangers(void) {
     struct client a, b;
     new_word("stranger");
@@ -292,6 +308,7 @@ int main(int argc, char **argv) {
     channel_open();
     reaches_everybody();
     reaches_what_stays_behind();
+    reaches_whom_nobody_knows();
     spares_strangers();
     spares_who_has_the_number_now();
     wakes_only_the_stopped();
