@@ -76,8 +76,7 @@ static size_t out_write(struct http_conn *c, const struct iovec *pieces, int n, 
     }
     size_t done = sent < 0 ? 0 : (size_t)sent, of_buffer = done < c->out_len ? done : c->out_len;
     c->server->bytes_out += done;
-    if (done > 0 || !c->blocked)
-        c->out_since = c->server->loop->now;
+    c->out_since = c->server->loop->now;
     c->blocked = done < all;
     out_sent(c, of_buffer);
     return done - of_buffer;
@@ -144,7 +143,7 @@ static bool has_much_left(const struct http_exchange *x) {
 }
 
 static bool may_begin(struct http_exchange *x) {
-    if (x->conn->dead || x->refused || x->ended)
+    if (x->conn->dead || x->ended)
         return false;
     if (!BUG_ON(x->begun))
         return true;
@@ -279,7 +278,7 @@ void http_send2(struct http_exchange *x, const void *a, size_t na, const void *b
     size_t n = na + nb;
     if (x->conn->dead || x->ended || n == 0)
         return;
-    bool nonsense = !x->begun || x->conn->out_len + n > 2 * MAX_HTTP_OUT;
+    bool nonsense = !x->begun || pipe_in_chunk(x) || x->conn->out_len + n > 2 * MAX_HTTP_OUT;
     bool long_one = x->left >= 0 && !x->no_body && n > (uint64_t)x->left;
     if (BUG_ON(nonsense) || long_one) {
         http_cut(x);

@@ -101,7 +101,6 @@ void exchange_fail(struct http_exchange *x, int status) {
     x->wants_body = false;
     pipe_stop(&x->from_client);
     x->site->refuse(x, status, why(status));
-    x->refused = x->begun;
 }
 
 void exchange_free(struct http_exchange *x, bool cut) {

@@ -1,5 +1,5 @@
-/* server.h — HTTP/1.1 connections on a loop: requests in, answers out, with back-pressure both ways.
- * Knows nothing of what is served: a site does.
+/* server.h — HTTP/1.1 connections on a loop: requests in, answers out, with back-pressure both
+ * ways. Knows nothing of what is served: a site does.
  *
  * A connection costs a few hundred bytes while idle; buffers come with the first byte of a request
  * and go with its answer. Requests of one connection are answered one after the other, in order;
@@ -21,7 +21,8 @@ struct http_exchange;
 
 enum http_body_kind {
     HTTP_BODY_NONE,   /* a body is refused, 413 */
-    HTTP_BODY_JSON,   /* collected, at most MAX_JSON_BODY, parsed; open() gets it; an empty one is NULL */
+    HTTP_BODY_JSON,   /* collected, at most MAX_JSON_BODY, parsed; open() gets it; an empty one is
+                         NULL */
     HTTP_BODY_STREAM, /* open() sets x->handler, which gets the body as it comes */
 };
 
@@ -54,7 +55,8 @@ struct http_handler {
     void (*body_end)(struct http_exchange *x);
     /* After http_room() was too small: there is room again. */
     void (*room)(struct http_exchange *x);
-    /* The last call: the answer is out, or the connection is gone (then `cut`). Give back x->ctx. */
+    /* The last call: the answer is out, or the connection is gone (then `cut`). Give back x->ctx.
+     */
     void (*over)(struct http_exchange *x, bool cut);
 };
 
@@ -71,7 +73,6 @@ struct http_exchange {
     int status;
     bool begun, chunked, raw, ended, no_body;
     bool close;      /* the connection ends with this answer */
-    bool refused;    /* an error of ours was answered: what the handler says now is not heard */
     bool wants_body; /* somebody is there to take it */
     bool paused;     /* but not now */
     bool got_all;    /* the body is complete, and all of it was delivered */
@@ -114,7 +115,8 @@ struct http_listener {
 
 void http_server_init(struct http_server *s, struct loop *l, size_t max);
 /* 0 or -errno. A listener whose accept(2) fails for want of descriptors rests for 100 ms. */
-int http_listen(struct http_server *s, struct http_listener *l, const struct http_site *site, int fd);
+int http_listen(struct http_server *s, struct http_listener *l, const struct http_site *site,
+                int fd);
 /* No more requests are taken; those being answered go on. */
 void http_server_close(struct http_server *s);
 /* Does anybody still wait for bytes? */
@@ -124,8 +126,10 @@ bool http_server_busy(const struct http_server *s);
 
 /* A parameter of the query, decoded into out[cap]. 1; 0 when it is not there; -EINVAL broken. */
 int http_param(const struct http_exchange *x, const char *key, char *out, size_t cap);
-/* The first parameter whose key is none of these (NULL-terminated), into out; false: all are known. */
-bool http_unknown_param(const struct http_exchange *x, const char *const *known, char *out, size_t cap);
+/* The first parameter whose key is none of these (NULL-terminated), into out; false: all are known.
+ */
+bool http_unknown_param(const struct http_exchange *x, const char *const *known, char *out,
+                        size_t cap);
 /* SO_PEERCRED of a unix socket; false elsewhere. */
 bool http_peer(const struct http_exchange *x, struct ucred *out);
 /* More of the body may come; body() may be called before this returns. */
@@ -139,7 +143,8 @@ __attribute__((format(printf, 3, 4))) void http_add_field(struct http_exchange *
                                                           const char *fmt, ...);
 
 /* The whole answer. `type` may be NULL when n is 0. Copied. */
-void http_answer(struct http_exchange *x, int status, const char *type, const void *bytes, size_t n);
+void http_answer(struct http_exchange *x, int status, const char *type, const void *bytes,
+                 size_t n);
 
 /* Begin one whose body follows: `length` bytes, or -1: chunked (to HTTP/1.0: until close). */
 void http_begin(struct http_exchange *x, int status, const char *type, int64_t length);
@@ -163,6 +168,7 @@ void http_send_pipe(struct http_exchange *x, int fd, int64_t length,
                     void (*done)(struct http_exchange *x, int64_t moved));
 /* Move the request's body into a pipe, decoded, until its end: then done() with the bytes moved;
  * -EPIPE when the reader has gone. */
-void http_take_pipe(struct http_exchange *x, int fd, void (*done)(struct http_exchange *x, int64_t moved));
+void http_take_pipe(struct http_exchange *x, int fd,
+                    void (*done)(struct http_exchange *x, int64_t moved));
 
 #endif

@@ -211,7 +211,6 @@ int main(void) {
     one_sigchld_for_many();
     callbacks_may_do_anything();
     the_living_stay();
-    children.reaped = NULL;
     tells_of_orphans();
     one_look_for_all();
     children_fini(&children);

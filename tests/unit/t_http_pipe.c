@@ -22,9 +22,10 @@ static bool is_filled(const char *buf, size_t n, uint64_t at) {
 /* --- a site ----------------------------------------------------------------------------------- */
 
 static struct {
-    int pipe[2]; /* [0] to read, [1] to write */
-    int servers; /* which of them is the server's until over(); the other is the test's */
-    int64_t moved, length;
+    int pipe[2];           /* [0] to read, [1] to write */
+    int servers;           /* which of them is the server's until over(); the other is the test's */
+    int64_t moved, length; /* length: of the answer; as many bytes are moved, or all */
+    bool all;
     int done, over, cut, chained;
     bool chunked, again;
     struct http_exchange *x;
@@ -54,7 +55,7 @@ static void get(struct http_exchange *x, yyjson_val *body) {
     seen.servers = 0;
     x->handler = &handler;
     http_begin(x, 200, NULL, seen.chunked ? -1 : seen.length);
-    http_send_pipe(x, seen.pipe[0], seen.length, sent);
+    http_send_pipe(x, seen.pipe[0], seen.all ? -1 : seen.length, sent);
 }
 
 static void taken(struct http_exchange *x, int64_t moved) {
@@ -222,6 +223,18 @@ static void sends_at_edges(void) {
        "no more than its length is taken");
     end(&c);
     c = dial(true);
+    begin(10, false);
+    seen.all = true;
+    (void)!write(seen.pipe[1], "0123456789rest", 14);
+    ask(&c, "GET /pipe HTTP/1.1\r\nHost: x\r\n\r\n");
+    OK(ends(&c, "\r\n\r\n0123456789") && !c.eof && seen.moved == 10, "nor than was announced");
+    seen.all = false;
+    end(&c);
+    settle();
+}
+
+static void sends_less(void) {
+    struct client c = dial(true);
     begin(10, false);
     (void)!write(seen.pipe[1], "01234", 5);
     fd_close(&seen.pipe[1]);
@@ -468,6 +481,7 @@ int main(void) {
     }
     sends(true, "chunked", true, LOT);
     sends_at_edges();
+    sends_less();
     copies();
     takes_at_edges();
     a_full_pipe_waits();

@@ -3,7 +3,7 @@
 /* --- a site ----------------------------------------------------------------------------------- */
 
 static struct {
-    int opened, over, cut, refused, status, rooms, ends;
+    int opened, over, cut, refused, status, rooms, ends, bodies;
     struct http_exchange *x; /* of a route that answers later */
     size_t take;             /* bytes that body() takes; then it pauses */
     bool deny;               /* admit() says no */
@@ -116,6 +116,7 @@ static void shout(struct http_exchange *x, yyjson_val *body) {
 static size_t count_body(struct http_exchange *x, const char *bytes, size_t n) {
     (void)bytes;
     size_t took = n < seen.take ? n : seen.take;
+    seen.bodies++;
     *(size_t *)x->ctx += took;
     return took;
 }
@@ -138,6 +139,15 @@ static void no(struct http_exchange *x, yyjson_val *body) {
     track(x, &count_handler);
     x->ctx = calloc(1, sizeof(size_t));
     text_answer(x, 403, "no\n");
+}
+
+/* Answers, in pieces, what it does not read. */
+static void half(struct http_exchange *x, yyjson_val *body) {
+    (void)body;
+    track(x, &only_over);
+    http_begin(x, 200, NULL, -1);
+    http_send(x, "half", 4);
+    http_end(x);
 }
 
 /* 10 MB, as there is room. */
@@ -182,14 +192,23 @@ static void promise(struct http_exchange *x, yyjson_val *body) {
         http_cut(x);
 }
 
+/* clang-format off */
 static const struct http_route routes[] = {
-    { "GET", "/hello", HTTP_BODY_NONE, hello },     { "DELETE", "/hello", HTTP_BODY_NONE, hello },
-    { "GET", "/a/{x}/b/{y}", HTTP_BODY_NONE, two }, { "POST", "/json", HTTP_BODY_JSON, json },
-    { "GET", "/later", HTTP_BODY_NONE, later },     { "POST", "/echo", HTTP_BODY_STREAM, echo },
-    { "POST", "/shout", HTTP_BODY_JSON, shout },    { "GET", "/shout", HTTP_BODY_NONE, shout },
-    { "PUT", "/count", HTTP_BODY_STREAM, count },   { "PUT", "/no", HTTP_BODY_STREAM, no },
-    { "GET", "/big", HTTP_BODY_NONE, big },         { "GET", "/promise", HTTP_BODY_NONE, promise },
+    { "GET",    "/hello",       HTTP_BODY_NONE,   hello },
+    { "DELETE", "/hello",       HTTP_BODY_NONE,   hello },
+    { "GET",    "/a/{x}/b/{y}", HTTP_BODY_NONE,   two },
+    { "POST",   "/json",        HTTP_BODY_JSON,   json },
+    { "GET",    "/later",       HTTP_BODY_NONE,   later },
+    { "POST",   "/echo",        HTTP_BODY_STREAM, echo },
+    { "POST",   "/shout",       HTTP_BODY_JSON,   shout },
+    { "GET",    "/shout",       HTTP_BODY_NONE,   shout },
+    { "PUT",    "/count",       HTTP_BODY_STREAM, count },
+    { "PUT",    "/no",          HTTP_BODY_STREAM, no },
+    { "PUT",    "/half",        HTTP_BODY_STREAM, half },
+    { "GET",    "/big",         HTTP_BODY_NONE,   big },
+    { "GET",    "/promise",     HTTP_BODY_NONE,   promise },
 };
+/* clang-format on */
 static struct http_site site = { .routes = routes,
                                  .nroutes = sizeof routes / sizeof routes[0],
                                  .admit = admit,
@@ -340,7 +359,12 @@ static void routing(void) {
         OK(has(&c, cases[i].status) && has(&c, cases[i].has) && times(&c, "HTTP/1.1 ") == 1,
            "%s: %s", cases[i].request, cases[i].status);
     }
-    OK(!has(&c, "Content-Length: 0\r\nContent-Length"), "one length");
+    hang_up(&c);
+    settle();
+}
+
+static void who_asks(void) {
+    struct client c = dial(false);
     site.preflight = NULL;
     ask(&c, "OPTIONS /hello" H "\r\n");
     OK(has(&c, "405 ") && has(&c, "Allow: GET, HEAD, DELETE\r\n"), "no preflight: 405");
@@ -397,9 +421,13 @@ static void bad_requests(void) {
     UNTIL(heard_end(&c));
     OK(has(&c, "400 Bad Request"), "a head that is cut is told so, if the client still reads");
     hang_up(&c);
+    settle();
+}
+
+static void long_requests(void) {
     AUTO_FREE char *long_one = malloc(50000);
+    struct client c = dial(true);
     memset(long_one, 'x', 50000);
-    c = dial(true);
     (void)say(&c, "GET /");
     (void)say_n(&c, long_one, MAX_HTTP_LINE);
     UNTIL(heard_end(&c));
@@ -450,19 +478,25 @@ static void continues(void) {
 
 static void early_answers(void) {
     struct client c = dial(true);
-    int over_before = seen.over;
+    int over_before = seen.over, bodies = seen.bodies;
     ask(&c, "PUT /no" H "Content-Length: 5\r\n\r\n");
     OK(has(&c, "403 ") && !has(&c, "Connection: close") && !c.eof,
        "answered before its small body");
     ask(&c, "12345GET /hello" H "\r\n");
-    OK(begins(&c, "HTTP/1.1 200") && ends(&c, "hello\n") && seen.over == over_before + 2,
+    OK(begins(&c, "HTTP/1.1 200") && ends(&c, "hello\n") && seen.over == over_before + 2 &&
+           seen.bodies == bodies,
        "which is read away");
     ask(&c, "PUT /no" H "Content-Length: 5\r\n\r\n123");
     pass(HTTP_LINGER_MS);
     hear(&c);
     OK(c.eof && !c.error, "but not for long");
     hang_up(&c);
+    settle();
+}
+
+static void early_answers_to_much(void) {
     enum { LOTS = 4000000 };
+    struct client c;
     AUTO_FREE char *lots = calloc(1, LOTS);
     for (int tcp = 0; tcp < 2; tcp++) {
         c = dial(tcp);
@@ -482,6 +516,16 @@ static void early_answers(void) {
         hang_up(&c);
         settle();
     }
+    c = dial(true);
+    ask(&c, "PUT /half" H "Content-Length: 4000000\r\n\r\n");
+    OK(ends(&c, "4\r\nhalf\r\n0\r\n\r\n") && c.eof && !has(&c, "Connection:"),
+       "an answer in pieces could not say so before: it is closed all the same");
+    hang_up(&c);
+    c = dial(true);
+    ask(&c, "PUT /half" H "Content-Length: 3\r\n\r\n");
+    OK(ends(&c, "half\r\n0\r\n\r\n") && !c.eof, "not for a small one");
+    hang_up(&c);
+    settle();
     c = dial(true);
     ask(&c, "PUT /no" H "Transfer-Encoding: chunked\r\n\r\n5\r\n");
     OK(has(&c, "403 ") && has(&c, "Connection: close\r\n"), "nobody knows how large: to be closed");
@@ -661,6 +705,47 @@ static void fields(void) {
     OK(!has(&c, "Evil") && !has(&c, "\r\nB") && !has(&c, "\r\nC:") && !has(&c, "\n: 1") &&
            !has(&c, "\nF:") && !has(&c, "\nH:"),
        "but none that would break the head, and at most 4 KiB");
+    ask(&c, "GET /later" H "\r\n");
+    text_answer(seen.x, 204, "a body that cannot be");
+    settle();
+    hear(&c);
+    OK(begins(&c, "HTTP/1.1 204") && ends(&c, "\r\n\r\n") && !has(&c, "Length"), "204 has no body");
+    ask(&c, "GET /later" H "\r\n");
+    http_begin(seen.x, 304, NULL, -1);
+    http_send(seen.x, "nor has", 7);
+    http_end(seen.x);
+    settle();
+    hear(&c);
+    OK(begins(&c, "HTTP/1.1 304") && ends(&c, "\r\n\r\n") && !has(&c, "chunked"), "nor has 304");
+    hang_up(&c);
+    settle();
+}
+
+/* A source that has nothing more to say when there is room again. */
+static void idle_room(struct http_exchange *x) {
+    (void)x;
+    seen.rooms++;
+}
+static const struct http_handler idle_handler = { .room = idle_room, .over = over };
+
+static void room_is_given_once(void) {
+    static const char bytes[60000];
+    struct client c = dial(false);
+    ask(&c, "GET /later" H "\r\n");
+    struct http_exchange *x = seen.x;
+    x->handler = &idle_handler;
+    seen.rooms = 0;
+    http_begin(x, 200, NULL, -1);
+    while (http_room(x) >= sizeof bytes)
+        http_send(x, bytes, sizeof bytes);
+    settle();
+    OK(seen.rooms == 0, "nobody reads: there is no room");
+    hear(&c);
+    UNTIL(seen.rooms > 0);
+    settle();
+    OK(seen.rooms == 1 && http_room(x) == MAX_HTTP_OUT, "then there is, which is told once");
+    http_end(x);
+    UNTIL(heard(&c, "\r\n0\r\n\r\n"));
     hang_up(&c);
     settle();
 }
@@ -701,7 +786,11 @@ static void upgrades(void) {
     OK(server.n == 1, "which is read away");
     hang_up(&c);
     UNTIL(server.n == 0);
-    c = dial(true);
+}
+
+static void upgraded_pauses(void) {
+    struct client c = dial(true);
+    int cuts = seen.cut;
     seen.take = 2;
     ask(&c, "GET /shout" H UPGRADE "\r\n12345");
     OK(ends(&c, "\r\n\r\n12"), "it pauses");
@@ -718,68 +807,82 @@ static void upgrades(void) {
 
 /* --- ends ------------------------------------------------------------------------------------- */
 
-static void half_closed(void) {
-    struct client c = dial(true);
+/* A client whose request is waiting for its answer; this has begun, or not. */
+static struct client dial_and_wait(bool tcp, bool begun) {
+    struct client c = dial(tcp);
     (void)say(&c, "GET /later" H "\r\n");
     UNTIL(seen.x);
+    if (begun)
+        http_begin(seen.x, 200, NULL, -1);
+    settle();
+    return c;
+}
+
+static void half_closed(void) {
+    struct client c = dial_and_wait(true, false);
     (void)shutdown(c.fd, SHUT_WR);
     settle();
     OK(seen.x != NULL, "a client that has said all it will may still wait for the answer");
     text_answer(seen.x, 200, "here\n");
     UNTIL(heard_end(&c));
-    OK(ends(&c, "here\n") && !c.error, "and gets it");
+    OK(begins(&c, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200") && ends(&c, "here\n") && !c.error,
+       "and gets it, after it was asked whether it is there");
     hang_up(&c);
+    for (int n = 0; n < 3; n++) {
+        c = dial_and_wait(true, true);
+        (void)shutdown(c.fd, SHUT_WR);
+        settle();
+        if (n > 0)
+            http_send(seen.x, "abc", 3);
+        if (n > 1)
+            http_send(seen.x, "defghijklmnopqrst", 17);
+        settle();
+        http_end(seen.x);
+        UNTIL(heard_end(&c));
+        OK(ends(&c, n == 0   ? "\r\n\r\n00\r\n\r\n"
+                    : n == 1 ? "\r\n\r\n03\r\nabc\r\n0\r\n\r\n"
+                             : "\r\n\r\n03\r\nabc\r\n11\r\ndefghijklmnopqrst\r\n0\r\n\r\n"),
+           "a zero more in front of %d chunks is part of a size", n + 1);
+        hang_up(&c);
+    }
+    settle();
+}
+
+static void gone(void) {
     int cuts = seen.cut;
-    c = dial(false);
-    (void)say(&c, "GET /later" H "\r\n");
-    UNTIL(seen.x);
+    struct client c = dial_and_wait(false, false);
+    struct linger now = { .l_onoff = 1 };
     hang_up(&c);
     UNTIL(!seen.x);
     OK(!seen.x && seen.cut == cuts + 1, "one that is gone is noticed at once on a unix socket");
-    c = dial(true);
-    struct linger now = { .l_onoff = 1 };
-    (void)say(&c, "GET /later" H "\r\n");
-    UNTIL(seen.x);
+    c = dial_and_wait(true, false);
     (void)setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     hang_up(&c);
     UNTIL(!seen.x);
     OK(!seen.x && seen.cut == cuts + 2, "and one that resets on TCP");
     for (int begun = 0; begun < 2; begun++) {
-        c = dial(true);
-        (void)say(&c, "GET /later" H "\r\n");
-        UNTIL(seen.x);
-        if (begun)
-            http_begin(seen.x, 200, NULL, -1);
-        settle();
+        c = dial_and_wait(true, begun);
         hang_up(&c);
         UNTIL(!seen.x);
-        OK(!seen.x && seen.cut == cuts + 3, "and one that ends as if it would read on on TCP, %s",
+        OK(!seen.x && seen.cut == cuts + 3 + begun,
+           "and one that ends as if it would read on on TCP, %s",
            begun ? "in its answer" : "before it");
-        cuts++;
     }
-    c = dial(true);
-    (void)say(&c, "GET /later" H "\r\n");
-    UNTIL(seen.x);
-    http_begin(seen.x, 200, NULL, -1);
-    (void)shutdown(c.fd, SHUT_WR);
-    settle();
-    http_send(seen.x, "abc", 3);
-    settle();
-    http_end(seen.x);
-    UNTIL(heard_end(&c));
-    OK(ends(&c, "\r\n\r\n03\r\nabc\r\n0\r\n\r\n"), "one that does read on gets a valid answer");
-    hang_up(&c);
-    c = dial(true);
+}
+
+static void cut_bodies(void) {
+    int cuts = seen.cut;
+    struct client c = dial(true);
     (void)say(&c, "PUT /count" H "Content-Length: 5\r\n\r\n123");
     (void)shutdown(c.fd, SHUT_WR);
     UNTIL(heard_end(&c));
-    OK(has(&c, "400 Bad Request") && seen.cut == cuts + 2, "a body that is cut short is refused");
+    OK(has(&c, "400 Bad Request") && seen.cut == cuts, "a body that is cut short is refused");
     hang_up(&c);
     c = dial(false);
     (void)say(&c, "POST /echo" H "Content-Length: 5\r\n\r\n123");
     (void)shutdown(c.fd, SHUT_WR);
     UNTIL(heard_end(&c));
-    OK(!has(&c, "400 ") && !ends(&c, "0\r\n\r\n") && seen.cut == cuts + 3,
+    OK(!has(&c, "400 ") && !ends(&c, "0\r\n\r\n") && seen.cut == cuts + 1,
        "once its answer has begun, that is cut, too");
     hang_up(&c);
     c = dial(true);
@@ -867,17 +970,24 @@ int main(void) {
     byte_by_byte();
     head_and_lengths();
     routing();
+    who_asks();
     bad_requests();
+    long_requests();
     continues();
     early_answers();
+    early_answers_to_much();
     pauses();
     json_bodies();
     large_json();
     slow_readers();
     stalled_readers();
     fields();
+    room_is_given_once();
     upgrades();
+    upgraded_pauses();
     half_closed();
+    gone();
+    cut_bodies();
     deadlines();
     closes();
     serve_no_more();
