@@ -226,14 +226,16 @@ static void sends_once(void) {
 static void outruns_forks(void) {
     struct client c;
     new_word("forks"); /* each makes the next in a session of its own, and ends */
-    struct job *j = start_tree(
-        &c,
-        "f='setsid bash -c \"sleep 0.01; eval \\\"$f\\\"\" x $1 & exit'; export f; echo up; "
-        "for i in 1 2 3 4; do (eval \"$f\"); done; " STAY,
-        NULL);
+    struct job *j =
+        start_tree(&c,
+                   "f='[ $((n -= 1)) -gt 0 ] || exit; setsid bash -c \"sleep 0.01; eval "
+                   "\\\"$f\\\"\" x $1 & exit'; "
+                   "export f n=1000; echo up; " /* so that it ends, whatever becomes of us */
+                   "for i in 1 2 3 4; do (eval \"$f\"); done; " STAY,
+                   NULL);
     turn_for(300);
     int rounds = 0;
-    for (; rounds < 20 && alive(word); rounds++) {
+    for (; rounds < 100 && alive(word); rounds++) {
         (void)job_signal(j, SIGKILL, JOB_TREE);
         UNTIL(!js.walker.pid);
         turn_for(50);
