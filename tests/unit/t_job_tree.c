@@ -199,10 +199,8 @@ static int sent_once(const char *out) {
 static void wakes_only_the_stopped(void) {
     struct client c;
     new_word("awake");
-    struct job *j = start_tree(&c,
-                               "trap 'echo cont' CONT; trap 'echo term; exit' TERM; echo up; "
-                               "while :; do sleep 0.05; done",
-                               NULL);
+    struct job *j =
+        start_tree(&c, "trap 'echo cont' CONT; trap 'echo term; exit' TERM; echo up; " WAIT, NULL);
     OK(job_signal(j, SIGTERM, JOB_TREE) == 0, "TERM");
     UNTIL(c.ended);
     OK(strstr(c.out, "term") && !strstr(c.out, "cont"), "and no CONT beside it: %s", c.out);
@@ -213,7 +211,7 @@ static void sends_once(void) {
     struct client c;
     new_word("once");
     struct job *j = start_tree(&c,
-                               "s='trap \"echo got\" USR1; echo up; while :; do sleep 0.05; done'; "
+                               "s='trap \"echo got\" USR1; echo up; " WAIT "'; "
                                "setsid bash -c \"$s\" x $1 & eval \"$s\"",
                                NULL);
     UNTIL(strstr(c.out, "up\nup"));
