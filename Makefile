@@ -174,13 +174,13 @@ UNIT_BIN := $(addprefix $(V)/tests/unit/,$(UNIT)) \
 	$(if $(EMULATOR),,$(addprefix build/asan/tests/unit/,$(UNIT)))
 SIM_BIN := $(if $(SIM),$(V)/tests/sim $(if $(EMULATOR),,build/asan/tests/sim))
 DIFF_BIN := $(if $(EMULATOR),,$(addprefix build/asan/tests/differential/,$(DIFF)))
-RUN_UNIT := -t 60 unit: $(filter $(V)/%,$(UNIT_BIN)) unit-asan: $(filter build/asan/%,$(UNIT_BIN))
-RUN_SIM := -t 300 $(if $(SIM),sim: '$(V)/tests/sim $(BOOTS)' \
+RUN_UNIT := -j 2 -t 120 unit: $(filter $(V)/%,$(UNIT_BIN)) unit-asan: $(filter build/asan/%,$(UNIT_BIN))
+RUN_SIM := -j 2 -t 300 $(if $(SIM),sim: '$(V)/tests/sim $(BOOTS)' \
 	$(if $(EMULATOR),,sim-asan: 'build/asan/tests/sim $(BOOTS)'))
 RUN_DIFF := -t 120 differential: $(DIFF_BIN)
 RUN_LINT := -t 300 lint: 'tools/lint $(RELEASE)'
 RUN_BINARY := -t 60 binary: 'tools/check-binary $(BIN)'
-RUN_INTEG := -t 400 integration: $(INTEG)
+RUN_INTEG := -j 1 -t 400 integration: $(INTEG)
 RUN_ENGINE := -t 1800 engine: $(wildcard tests/engine/run tests/engine/network)
 RUN_CROSS := -t 900 cross: tools/check-cross
 TALLY := tests/tally $(if $(EMULATOR),-r $(EMULATOR))

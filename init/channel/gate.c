@@ -79,12 +79,14 @@ static bool equal_in_constant_time(const unsigned char *a, const unsigned char *
     return differ == 0;
 }
 
-/* What follows the scheme of Authorization: Bearer TOKEN (RFC 6750 2.1). */
+/* What follows the scheme of Authorization: Bearer TOKEN (RFC 6750 2.1). Of two such fields
+ * somebody in between may have read the other one. */
 static struct slice bearer(const struct http_exchange *x) {
     struct slice v = http_field(&x->head, "Authorization");
     static const char scheme[] = "bearer ";
     size_t n = sizeof scheme - 1;
-    if (!v.s || v.n <= n || !http_is_nocase((struct slice){ v.s, n }, scheme))
+    if (!v.s || v.n <= n || http_count(&x->head, "Authorization") > 1 ||
+        !http_is_nocase((struct slice){ v.s, n }, scheme))
         return (struct slice){ NULL, 0 };
     return (struct slice){ v.s + n, v.n - n };
 }
@@ -174,7 +176,7 @@ static bool admit_origin(struct gate *g, struct http_exchange *x) {
     struct slice origin = http_field(&x->head, "Origin");
     if (!origin.s)
         return true;
-    if (!origin_is_allowed(g, origin)) {
+    if (!origin_is_allowed(g, origin) || http_count(&x->head, "Origin") > 1) {
         x->site->refuse(x, 403,
                         "requests from browsers are refused: [channel] origins says whose not");
         return false;

@@ -122,7 +122,7 @@ int client_check(struct client *c, struct err *e) {
         return 0;
     ssize_t n = http_client_whole(&c->http, MAX_REFUSAL, &body, NULL);
     yyjson_doc *doc = n > 0 ? yyjson_read(body, (size_t)n, 0) : NULL;
-    yyjson_val *error = yyjson_obj_get(yyjson_doc_get_root(doc), "error");
+    yyjson_val *error = json_get(yyjson_doc_get_root(doc), "error");
     const char *text = json_str(error, "message");
     bool had_token = c->fields && has_prefix(c->fields, "Authorization");
     (void)snprintf(c->reason, sizeof c->reason, "%s", json_str(error, "reason"));
@@ -203,9 +203,4 @@ void target_path(struct text *t, const char *route, const char *path, const char
     target_add(t, "path", path);
     if (user)
         target_add(t, "user", user);
-}
-
-yyjson_val *json_list(yyjson_doc *doc, const char *key) {
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    return yyjson_is_arr(root) ? root : yyjson_obj_get(root, key);
 }

@@ -57,7 +57,4 @@ void target_path(struct text *t, const char *route, const char *path, const char
 /* ANSWER_S from now. */
 instant client_soon(void);
 
-/* json.h's reading of what may be an array itself or a member of that name. */
-yyjson_val *json_list(yyjson_doc *doc, const char *key);
-
 #endif

@@ -1,4 +1,3 @@
-#if __has_include("channel/files/worker.h") /* until it is there */
 /* cp.c — `pinnace cp`: files and trees into the box and out of it, by docker's rules for where they
  * go:
  *
@@ -37,7 +36,8 @@ struct place {
     const char *path;
     bool in_box, is_stream; /* is_stream: "-" */
     enum kind kind;
-    unsigned mode;
+    unsigned mode, uid, gid;
+    int64_t mtime_ms;
     int64_t size;            /* of a file; -1: read it to know */
     char target[PATH_MAX];   /* of a link */
     char resolved[PATH_MAX]; /* where links have led to; else the path */
@@ -47,6 +47,7 @@ struct copy {
     const struct args *a;
     const char *user;
     struct place src, dst;
+    bool archive;         /* -a */
     bool contents;        /* what is in src, not src */
     char final[PATH_MAX]; /* what is to be made, or the directory it goes into */
     struct progress progress;
@@ -83,6 +84,8 @@ static int join(char out[PATH_MAX], const char *dir, const char *name, struct er
 
 static void take_stat(struct place *p, const struct stat *st) {
     p->mode = st->st_mode & 07777;
+    p->uid = st->st_uid;
+    p->gid = st->st_gid;
     p->kind = S_ISDIR(st->st_mode) ? A_DIR : S_ISLNK(st->st_mode) ? A_LINK : A_FILE;
     /* Files of /proc tell none. */
     p->size = S_ISREG(st->st_mode) && st->st_size > 0 ? st->st_size : -1;
@@ -107,12 +110,14 @@ static int ask_stat(const struct copy *c, struct place *p, struct err *e) {
     target_path(&t, "/v1/stat", p->resolved, c->user);
     yyjson_doc *doc = client_call(c->a->host, target, NULL, e);
     yyjson_val *v = yyjson_doc_get_root(doc);
-    const char *type = json_str(v, "type");
-    p->kind = strcmp(type, "dir") == 0       ? A_DIR
-              : strcmp(type, "symlink") == 0 ? A_LINK
-              : strcmp(type, "file") == 0    ? A_FILE
-                                             : A_STREAM;
+    p->kind = json_is(v, "type", "dir")       ? A_DIR
+              : json_is(v, "type", "symlink") ? A_LINK
+              : json_is(v, "type", "file")    ? A_FILE
+                                              : A_STREAM;
     p->mode = (unsigned)json_int(v, "mode") & 07777;
+    p->uid = (unsigned)json_int(v, "uid");
+    p->gid = (unsigned)json_int(v, "gid");
+    p->mtime_ms = json_int(v, "mtime_ms");
     p->size = json_int(v, "size");
     (void)snprintf(p->target, sizeof p->target, "%s", json_str(v, "target"));
     yyjson_doc_free(doc);
@@ -121,7 +126,9 @@ static int ask_stat(const struct copy *c, struct place *p, struct err *e) {
 
 /* The box tells of a link only where it leads. */
 static int look_there(const struct copy *c, struct place *p, bool follow, struct err *e) {
-    (void)snprintf(p->resolved, sizeof p->resolved, "%s", p->path);
+    size_t len = (size_t)snprintf(p->resolved, sizeof p->resolved, "%.*s", PATH_MAX - 1, p->path);
+    while (len > 1 && (ends_in(p->resolved, "/") || ends_in(p->resolved, "/.")))
+        p->resolved[--len] = '\0';
     for (int hops = 0; hops < MAX_HOPS; hops++) {
         char dir[PATH_MAX], next[PATH_MAX];
         int rc = ask_stat(c, p, e);
@@ -258,26 +265,55 @@ static int pour_local(struct copy *c, struct client *from, const struct file_req
 
 /* --- into the box ----------------------------------------------------------------------------- */
 
-static int make_there(const struct copy *c, const char *path, unsigned mode, struct err *e) {
+/* POST {"path":PATH,REST}. */
+static int tell_there(const struct copy *c, const char *route, const char *rest, struct err *e) {
     char json[7 * PATH_MAX];
     struct text t = TEXT(json);
     text_add(&t, "{\"path\":");
-    text_json(&t, path, strlen(path));
-    text_add(&t, ",\"mode\":\"%04o\"", mode);
+    text_json(&t, c->final, strlen(c->final));
     if (c->user) {
         text_add(&t, ",\"user\":");
         text_json(&t, c->user, strlen(c->user));
     }
-    text_add(&t, "}");
-    yyjson_doc *doc = client_call(c->a->host, "/v1/mkdir", json, e);
+    text_add(&t, ",%s}", rest);
+    yyjson_doc *doc = client_call(c->a->host, route, json, e);
     yyjson_doc_free(doc);
     return doc ? 0 : -e->code;
+}
+
+static int make_there(const struct copy *c, unsigned mode, struct err *e) {
+    char rest[32];
+    (void)snprintf(rest, sizeof rest, "\"mode\":\"%04o\"", mode);
+    return tell_there(c, "/v1/mkdir", rest, e);
+}
+
+/* With -a what was made is given the owner and mode of SRC, where that is permitted. */
+static int own_there(const struct copy *c, struct err *e) {
+    char rest[96];
+    (void)snprintf(rest, sizeof rest, "\"mode\":\"%04o\",\"owner\":\"%u\",\"group\":\"%u\"",
+                   c->src.mode, c->src.uid, c->src.gid);
+    int rc = c->archive ? tell_there(c, "/v1/chmod", rest, e) : 0;
+    return rc == -EACCES ? 0 : rc;
+}
+
+static void own_here(const struct copy *c) {
+    const struct place *p = &c->src;
+    struct timespec at = { .tv_sec = p->mtime_ms / 1000,
+                           .tv_nsec = (p->mtime_ms % 1000) * 1000000 };
+    if (!c->archive)
+        return;
+    (void)!lchown(c->final, p->uid, p->gid); /* root only */
+    if (p->kind != A_LINK)
+        (void)chmod(c->final, p->mode);
+    (void)utimensat(AT_FDCWD, c->final, (struct timespec[]){ at, at }, AT_SYMLINK_NOFOLLOW);
 }
 
 static int tar_in(struct copy *c, struct upload *u, struct err *e) {
     char target[TARGET_TEXT];
     struct text t = TEXT(target);
     target_path(&t, "/v1/tar", c->final, c->user);
+    if (c->archive)
+        target_add(&t, "owners", "1");
     u->source.length = -1;
     return put(c, target, u, e);
 }
@@ -285,9 +321,8 @@ static int tar_in(struct copy *c, struct upload *u, struct err *e) {
 static int dir_in(struct copy *c, struct err *e) {
     struct local l;
     struct file_req r = { .op = FILE_TAR, .path = c->src.path, .contents = true };
-    int rc = c->dst.kind == MISSING || !c->contents
-                 ? make_there(c, c->final, (c->src.mode & 0777) | 0700, e)
-                 : 0;
+    int rc =
+        c->dst.kind == MISSING || !c->contents ? make_there(c, (c->src.mode & 0777) | 0700, e) : 0;
     if (rc == -EEXIST && !c->contents)
         rc = 0; /* it is merged, as docker does; what is no directory is told by the box */
     if (rc == 0)
@@ -296,8 +331,8 @@ static int dir_in(struct copy *c, struct err *e) {
         return rc;
     struct upload u = { .source.fd = l.data, .local = &l };
     rc = tar_in(c, &u, e);
-    (void)local_end(&l, false, e);
-    return rc;
+    (void)local_end(&l, false, NULL);
+    return rc < 0 ? rc : own_there(c, e);
 }
 
 static int file_in(struct copy *c, struct err *e) {
@@ -310,7 +345,8 @@ static int file_in(struct copy *c, struct err *e) {
     (void)snprintf(mode, sizeof mode, "%04o", c->src.mode & 0777);
     target_path(&t, "/v1/files", c->final, c->user);
     target_add(&t, "mode", mode);
-    return put(c, target, &u, e);
+    int rc = put(c, target, &u, e);
+    return rc < 0 ? rc : own_there(c, e);
 }
 
 /* An archive of one entry: there is no other way to make a link. */
@@ -386,9 +422,7 @@ static int tar_out(struct copy *c, const char *path, bool contents, const struct
 }
 
 static int dir_out(struct copy *c, struct err *e) {
-    struct file_req r = { .op = FILE_UNTAR,
-                          .path = c->final,
-                          .keep_owner = args_has(c->a, "archive") };
+    struct file_req r = { .op = FILE_UNTAR, .path = c->final, .keep_owner = c->archive };
     if (mkdir(c->final, (c->src.mode & 0777) | 0700) < 0 && errno != EEXIST)
         return err_sys(e, errno, "make %s", c->final);
     return tar_out(c, c->src.resolved, true, &r, e);
@@ -448,6 +482,7 @@ int verb_cp(const struct args *a) {
         return CLI_NO;
     *c = (struct copy){ .a = a,
                         .user = args_value(a, "user"),
+                        .archive = args_has(a, "archive"),
                         .src = place_of(a->words[0]),
                         .dst = place_of(a->words[1]) };
     if (c->src.in_box == c->dst.in_box)
@@ -460,8 +495,8 @@ int verb_cp(const struct args *a) {
                    args_has(a, "quiet"));
     if (rc == 0)
         rc = c->src.in_box ? copy_out(c, &e) : copy_in(c, &e);
+    if (rc == 0 && c->src.in_box && !c->dst.is_stream)
+        own_here(c);
     progress_end(&c->progress, rc == 0);
     return rc < 0 ? cli_fail(&e) : CLI_OK;
 }
-
-#endif

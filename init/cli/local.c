@@ -1,4 +1,3 @@
-#if __has_include("channel/files/worker.h") /* until it is there */
 #include "cli/local.h"
 
 #include <errno.h>
@@ -14,12 +13,13 @@
 
 static bool takes_content(enum file_op op) { return op == FILE_WRITE || op == FILE_UNTAR; }
 
-/* The next report. -ECANCELED: it ended without one. */
+/* The next report. -ECANCELED: it ended without one. ECONNRESET, told once, says that it has gone
+ * without reading what we said last; what it had said before is still there. */
 static int hear(struct local *l, struct err *e) {
     ssize_t n;
     do
         n = recv(l->control, &l->report, sizeof l->report, 0);
-    while (n < 0 && errno == EINTR);
+    while (n < 0 && (errno == EINTR || errno == ECONNRESET));
     if (n != (ssize_t)sizeof l->report)
         return err_set(e, ECANCELED, "the process that does it here has ended");
     l->report.why[sizeof l->report.why - 1] = '\0';
@@ -84,5 +84,3 @@ int local_end(struct local *l, bool whole, struct err *e) {
     l->pid = 0;
     return rc;
 }
-
-#endif

@@ -21,6 +21,8 @@ enum {
 
 /* --- times ------------------------------------------------------------------------------------ */
 
+static bool in(int n, int min, int max) { return n >= min && n <= max; }
+
 /* RFC 3339, the time and its parts from the right being optional: 2026-01-02T15:04:05.5+01:00. */
 static bool parse_date(const char *s, int64_t *unix_ms) {
     struct tm tm = { .tm_mday = 0 };
@@ -40,7 +42,8 @@ static bool parse_date(const char *s, int64_t *unix_ms) {
         used += len + 1;
     } else if (sign == 'Z' || sign == 'z')
         used++;
-    if (s[used] != '\0' || !(seconds >= 0 && seconds < 61))
+    if (s[used] != '\0' || !(seconds >= 0 && seconds < 61) || !in(tm.tm_mon, 1, 12) ||
+        !in(tm.tm_mday, 1, 31) || !in(tm.tm_hour, 0, 23) || !in(tm.tm_min, 0, 59))
         return false;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;

@@ -125,14 +125,13 @@ static void print_json(yyjson_val **all, size_t n) {
 
 int verb_ls(const struct args *a) {
     struct err e = { 0 }, why = { 0 };
-    size_t i, most, n = 0;
-    yyjson_val *v;
+    size_t n = 0;
+    yyjson_val *v = NULL;
     yyjson_doc *doc = ask(a, "/v1/list", &e);
     bool all_names = args_has(a, "all") || !doc;
     if (!doc && e.code != EACCES) { /* what is no directory is an entry itself */
         doc = ask(a, "/v1/stat", &why);
-        v = yyjson_arr_get_first(yyjson_doc_get_root(doc));
-        if (strcmp(json_str(v, "type"), "dir") == 0) {
+        if (json_is(json_next(yyjson_doc_get_root(doc), &v), "type", "dir")) {
             yyjson_doc_free(doc);
             doc = NULL;
         }
@@ -140,11 +139,11 @@ int verb_ls(const struct args *a) {
     if (!doc)
         return cli_fail(&e);
     yyjson_val *root = yyjson_doc_get_root(doc);
+    v = NULL;
     AUTO_FREE yyjson_val **all = calloc(yyjson_arr_size(root) + 1, sizeof *all);
-    yyjson_arr_foreach(root, i, most, v) {
-        if (all && (all_names || json_str(v, "name")[0] != '.'))
+    while (all && json_next(root, &v))
+        if (all_names || json_str(v, "name")[0] != '.')
             all[n++] = v;
-    }
     if (n)
         qsort(all, n, sizeof *all, by_name);
     if (args_has(a, "json"))

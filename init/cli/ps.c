@@ -30,15 +30,15 @@ static void print_row(const struct row *r) {
 
 /* "exit 3", "SIGKILL", "timed out", ... */
 static const char *end_text(yyjson_val *end, char *buf, size_t cap) {
-    yyjson_val *sig = yyjson_obj_get(end, "signal");
-    if (yyjson_get_bool(yyjson_obj_get(end, "timed_out")))
+    int n;
+    if (json_bool(end, "timed_out"))
         return "timed out";
-    if (yyjson_get_bool(yyjson_obj_get(end, "oom")))
+    if (json_bool(end, "oom"))
         return "out of memory";
-    if (yyjson_get_bool(yyjson_obj_get(end, "lost")))
+    if (json_bool(end, "lost"))
         return "lost";
-    if (yyjson_is_int(sig))
-        return signal_name(buf, cap, yyjson_get_int(sig));
+    if (json_has_int(end, "signal", &n))
+        return signal_name(buf, cap, n);
     (void)snprintf(buf, cap, "exit %d", (int)json_int(end, "exit"));
     return buf;
 }
@@ -46,16 +46,15 @@ static const char *end_text(yyjson_val *end, char *buf, size_t cap) {
 static void print_job(yyjson_val *j) {
     char state[24], command[LINE / 2];
     struct text t = TEXT(command);
-    size_t i, n;
-    yyjson_val *word, *end = yyjson_obj_get(j, "end");
-    yyjson_arr_foreach(yyjson_obj_get(j, "argv"), i, n, word) {
-        text_add(&t, "%s%s", i ? " " : "", yyjson_get_str(word));
-    }
+    yyjson_val *word = NULL, *argv = json_get(j, "argv"), *end = json_get(j, "end");
+    bool ended = yyjson_is_obj(end);
+    while (json_next(argv, &word))
+        text_add(&t, "%s%s", t.len ? " " : "", yyjson_get_str(word));
     const char *tag = json_str(j, "tag");
     struct row r = { .name = json_str(j, "id"),
                      .kind = "job",
-                     .state = yyjson_is_obj(end) ? end_text(end, state, sizeof state) : "running",
-                     .pid = yyjson_is_obj(end) ? 0 : json_int(j, "pid"),
+                     .state = ended ? end_text(end, state, sizeof state) : "running",
+                     .pid = ended ? 0 : json_int(j, "pid"),
                      .ms = json_int(j, "ran_ms"),
                      .tag = *tag ? tag : "-",
                      .what = command };
@@ -85,41 +84,40 @@ struct list {
 
 /* Is this job shown? */
 static bool shown(const struct list *l, yyjson_val *job) {
-    return l->all || yyjson_is_null(yyjson_obj_get(job, "end"));
+    return l->all || !yyjson_is_obj(json_get(job, "end"));
 }
 
 static void print_all_json(const struct list *l) {
-    size_t i, n, k = 0;
-    yyjson_val *v;
+    size_t k = 0;
+    yyjson_val *v = NULL;
     (void)fputs("{\"units\":[", stdout);
-    yyjson_arr_foreach(l->units, i, n, v) { print_json(v, i); }
+    while (json_next(l->units, &v))
+        print_json(v, k++);
     (void)fputs("],\n\"jobs\":[", stdout);
-    yyjson_arr_foreach(l->jobs, i, n, v) {
+    k = 0;
+    while (json_next(l->jobs, &v))
         if (shown(l, v))
             print_json(v, k++);
-    }
     (void)fputs("]}\n", stdout);
 }
 
 static void print_names(const struct list *l) {
-    size_t i, n;
-    yyjson_val *v;
-    yyjson_arr_foreach(l->units, i, n, v) { (void)puts(json_str(v, "name")); }
-    yyjson_arr_foreach(l->jobs, i, n, v) {
+    yyjson_val *v = NULL;
+    while (json_next(l->units, &v))
+        (void)puts(json_str(v, "name"));
+    while (json_next(l->jobs, &v))
         if (shown(l, v))
             (void)puts(json_str(v, "id"));
-    }
 }
 
 static void print_table(const struct list *l) {
-    size_t i, n;
-    yyjson_val *v;
+    yyjson_val *v = NULL;
     (void)printf(COLUMNS "COMMAND\n", "NAME", "KIND", "STATE", "PID", "FOR", "TAG");
-    yyjson_arr_foreach(l->units, i, n, v) { print_unit(v); }
-    yyjson_arr_foreach(l->jobs, i, n, v) {
+    while (json_next(l->units, &v))
+        print_unit(v);
+    while (json_next(l->jobs, &v))
         if (shown(l, v))
             print_job(v);
-    }
 }
 
 int verb_ps(const struct args *a) {

@@ -2,6 +2,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -39,6 +40,7 @@ struct session {
     struct detach_keys keys;
     struct terminal terminal;
     int signals;
+    int out[2];      /* stdout and stderr, or a way of our own to them */
     bool input;      /* stdin is passed on */
     bool input_used; /* some of it was: it may be stuck in the connection */
     bool pty, detaching;
@@ -167,18 +169,18 @@ static void take_signals(struct session *s) {
 /* --- from the server -------------------------------------------------------------------------- */
 
 int session_status(yyjson_val *end) {
-    yyjson_val *exit = yyjson_obj_get(end, "exit"), *sig = yyjson_obj_get(end, "signal");
-    if (yyjson_get_bool(yyjson_obj_get(end, "timed_out")))
+    int n;
+    if (json_bool(end, "timed_out"))
         return TIMED_OUT;
-    if (yyjson_is_int(exit))
-        return (int)yyjson_get_int(exit);
-    return yyjson_is_int(sig) ? 128 + (int)yyjson_get_int(sig) : CLI_CHANNEL;
+    if (json_has_int(end, "exit", &n))
+        return n;
+    return json_has_int(end, "signal", &n) ? 128 + n : CLI_CHANNEL;
 }
 
 static void take_started(struct session *s, yyjson_val *job) {
     (void)snprintf(s->id, sizeof s->id, "%s", json_str(job, "id"));
-    s->pty = yyjson_get_bool(yyjson_obj_get(job, "pty"));
-    s->input = s->args->input && (s->pty || strcmp(json_str(job, "stdin"), "open") == 0);
+    s->pty = json_bool(job, "pty");
+    s->input = s->args->input && (s->pty || json_is(job, "stdin", "open"));
     if (s->pty && s->input && isatty(0))
         (void)terminal_raw(&s->terminal, 0);
     else
@@ -187,10 +189,10 @@ static void take_started(struct session *s, yyjson_val *job) {
 }
 
 static void take_ended(struct session *s, yyjson_val *job) {
-    yyjson_val *end = yyjson_obj_get(job, "end");
+    yyjson_val *end = json_get(job, "end");
     s->status = session_status(end);
     terminal_restore(&s->terminal);
-    if (yyjson_get_bool(yyjson_obj_get(end, "lost")))
+    if (json_bool(end, "lost"))
         (void)fprintf(stderr, "pinnace: job %s ended while nobody could see how\n", s->id);
     else if (s->status == TIMED_OUT)
         (void)fprintf(stderr, "pinnace: job %s ran too long, and was ended\n", s->id);
@@ -199,7 +201,7 @@ static void take_ended(struct session *s, yyjson_val *job) {
 /* Something that this client sent could not be done. Input that nobody reads is dropped, as a shell
  * would; a signal may come just after the end. */
 static void take_error(struct session *s, yyjson_val *error) {
-    if (strcmp(json_str(error, "code"), "state") == 0)
+    if (json_is(error, "code", "state"))
         s->input = s->input && s->pty;
     else
         (void)fprintf(stderr, "pinnace: %s%s", json_str(error, "message"), s->pty ? "\r\n" : "\n");
@@ -261,27 +263,42 @@ static void receive_some(struct session *s) {
 
 /* --- output ----------------------------------------------------------------------------------- */
 
-/* poll(2) has said that there is room. In a pipe or terminal that is PIPE_BUF bytes or more
- * (pipe(7)), and more would block where signals are not heard. */
+/* A description of our own for a pipe can be made non-blocking, where that of our parents, which
+ * others share, must not. A terminal stays as it is. 1 or 2, or a descriptor of the caller's. */
+static int own_output(int fd) {
+    char self[32];
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))
+        return fd;
+    (void)snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    int own = open(self, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    return own < 0 ? fd : own;
+}
+
+/* poll(2) has said that there is room. In what is neither a file nor our own that is PIPE_BUF bytes
+ * or more (pipe(7)), and more would block where signals are not heard. */
 static size_t portion(int fd, size_t n) {
     struct stat st;
-    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    return regular || n < PIPE_BUF ? n : PIPE_BUF;
+    bool all = fd > 2 || (fstat(fd, &st) == 0 && S_ISREG(st.st_mode));
+    return all || n < PIPE_BUF ? n : PIPE_BUF;
+}
+
+static void write_failed(struct session *s, int why) {
+    s->status = why == EPIPE ? 128 + SIGPIPE : CLI_CHANNEL;
+    terminal_restore(&s->terminal);
+    if (why != EPIPE) /* as every filter, without a word */
+        (void)fprintf(stderr, "pinnace: write: %s\n", strerror(why));
 }
 
 static void write_some(struct session *s) {
-    int fd = s->output.type == FRAME_STDOUT ? 1 : 2;
-    struct pollfd p = { .fd = fd, .events = POLLOUT, .revents = POLLOUT };
+    int fd = s->out[s->output.type == FRAME_STDERR];
+    struct pollfd p = { .fd = fd, .events = POLLOUT };
     do {
         ssize_t n = write(fd, s->output.bytes, portion(fd, s->output.n));
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n < 0) {
-            int why = errno;
-            s->status = why == EPIPE ? 128 + SIGPIPE : CLI_CHANNEL;
-            terminal_restore(&s->terminal);
-            if (why != EPIPE) /* as every filter, without a word */
-                (void)fprintf(stderr, "pinnace: write: %s\n", strerror(why));
+            write_failed(s, errno);
             return;
         }
         s->output.bytes += n;
@@ -313,9 +330,7 @@ static void turn(struct session *s) {
         [P_SERVER] = { .fd = s->c->fd },
         [P_INPUT] = { .fd = s->input && s->to_len == 0 ? 0 : -1, .events = POLLIN },
         [P_SIGNALS] = { .fd = s->signals, .events = POLLIN },
-        [P_OUTPUT] = { .fd = !waits                           ? -1
-                             : s->output.type == FRAME_STDOUT ? 1
-                                                              : 2,
+        [P_OUTPUT] = { .fd = waits ? s->out[s->output.type == FRAME_STDERR] : -1,
                        .events = POLLOUT },
     };
     p[P_SERVER].events = (short)((waits ? 0 : POLLIN) | (s->to_len ? POLLOUT : 0));
@@ -352,6 +367,8 @@ int session_run(struct client *c, const struct session_args *args) {
     /* They stay blocked: when this returns there is nothing to do but to exit. */
     (void)signals_block(set | SIGNAL_BIT(SIGPIPE));
     s->signals = signals_open(set);
+    s->out[0] = own_output(1);
+    s->out[1] = own_output(2);
     while (s->status == GOING_ON) {
         take_frames(s);
         if (s->status == GOING_ON)
@@ -361,5 +378,8 @@ int session_run(struct client *c, const struct session_args *args) {
     if (s->detaching)
         (void)fprintf(stderr, "job %s runs on\n", s->id);
     fd_close(&s->signals);
+    for (int i = 0; i < 2; i++)
+        if (s->out[i] > 2)
+            fd_close(&s->out[i]);
     return s->status;
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "pid1/box.h"
+#include "svc/environment.h"
 #include "sys/signals.h"
 #include "sys/title.h"
 
@@ -47,6 +48,7 @@ int start_box(const char *config, const char *const *cmd, instant started) {
     if (conf_load(&conf, config, environ, &e) < 0)
         return cannot_start(&e);
     log_init(2, (enum log_format)conf.pinnace.log, (enum log_level)conf.pinnace.log_level);
+    environment_drop_secrets(environ); /* the configuration has them */
     become_init(&conf);
     struct sys sys;
     sys_linux_init(&sys);

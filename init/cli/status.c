@@ -14,9 +14,9 @@
 
 static void print_unit(yyjson_val *u) {
     char age[24], exit[16] = "-", pid[24] = "-";
-    yyjson_val *status = yyjson_obj_get(u, "exit_status");
-    if (yyjson_is_int(status))
-        (void)snprintf(exit, sizeof exit, "%d", (int)yyjson_get_int(status));
+    int status;
+    if (json_has_int(u, "exit_status", &status))
+        (void)snprintf(exit, sizeof exit, "%d", status);
     if (json_int(u, "pid") > 0)
         (void)snprintf(pid, sizeof pid, "%lld", (long long)json_int(u, "pid"));
     (void)printf("%-16s %-8s %-9s %7s %8s %6lld %5s  %s\n", json_str(u, "name"),
@@ -27,16 +27,13 @@ static void print_unit(yyjson_val *u) {
 
 static void print_table(yyjson_val *root) {
     char up[24], after[24];
-    yyjson_val *ready_after = yyjson_obj_get(root, "ready_after_ms");
-    size_t i, n;
-    yyjson_val *u, *units = yyjson_obj_get(root, "units");
-    (void)printf("%s, phase %s, up %s",
-                 yyjson_get_bool(yyjson_obj_get(root, "ready")) ? "ready" : "not ready",
+    yyjson_val *u = NULL, *units = json_get(root, "units");
+    (void)printf("%s, phase %s, up %s", json_bool(root, "ready") ? "ready" : "not ready",
                  json_str(root, "phase"),
                  format_span(up, sizeof up, span_ms(json_int(root, "up_ms"))));
-    if (yyjson_is_int(ready_after))
+    if (yyjson_is_int(json_get(root, "ready_after_ms")))
         (void)printf(", ready after %s",
-                     format_span(after, sizeof after, span_ms(yyjson_get_sint(ready_after))));
+                     format_span(after, sizeof after, span_ms(json_int(root, "ready_after_ms"))));
     (void)printf(", orphans reaped %lld\n", (long long)json_int(root, "orphans_reaped"));
     if (json_str(root, "reason")[0])
         (void)printf("%s\n", json_str(root, "reason"));
@@ -44,7 +41,8 @@ static void print_table(yyjson_val *root) {
         return;
     (void)printf("\n%-16s %-8s %-9s %7s %8s %6s %5s  %s\n", "NAME", "KIND", "STATE", "PID", "FOR",
                  "STARTS", "EXIT", "REASON");
-    yyjson_arr_foreach(units, i, n, u) print_unit(u);
+    while (json_next(units, &u))
+        print_unit(u);
 }
 
 int verb_status(const struct args *a) {

@@ -50,19 +50,18 @@ static void add_mark(struct bars *b, const char *name, const char *event, double
 
 /* Marks of the box stand under "box"; prepare is a row of its own. */
 static void collect(yyjson_val *root, struct bars *b) {
-    size_t i, n;
-    yyjson_val *m;
-    yyjson_arr_foreach(yyjson_obj_get(root, "marks"), i, n, m) {
-        const char *unit = yyjson_get_str(yyjson_obj_get(m, "unit"));
+    yyjson_val *m = NULL, *marks = json_get(root, "marks");
+    while (json_next(marks, &m)) {
+        const char *unit = yyjson_get_str(json_get(m, "unit"));
         const char *event = json_str(m, "event");
         bool prepare = strncmp(event, "prepare", 7) == 0;
         add_mark(b,
                  unit      ? unit
                  : prepare ? "prepare"
                            : "box",
-                 event, yyjson_get_num(yyjson_obj_get(m, "at_ms")));
+                 event, yyjson_get_num(json_get(m, "at_ms")));
     }
-    for (i = 0; i < b->n; i++)
+    for (size_t i = 0; i < b->n; i++)
         if (b->list[i].open)
             b->list[i].to = b->last;
 }

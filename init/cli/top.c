@@ -58,8 +58,7 @@ static void measure(struct sample *now, const struct sample *before) {
 }
 
 static int take_sample(const struct args *a, struct sample *s, struct err *e) {
-    size_t i, n;
-    yyjson_val *v;
+    yyjson_val *v = NULL;
     *s = (struct sample){ .doc = client_call(a->host, "/v1/top", NULL, e), .at = instant_now() };
     yyjson_val *all = s->doc ? json_list(s->doc, "processes") : NULL;
     if (!s->doc)
@@ -69,7 +68,7 @@ static int take_sample(const struct args *a, struct sample *s, struct err *e) {
         sample_free(s);
         return err_set(e, ENOMEM, "out of memory");
     }
-    yyjson_arr_foreach(all, i, n, v) {
+    while (json_next(all, &v)) {
         int64_t pid = json_int(v, "pid"), cpu_ms = json_int(v, "cpu_ms");
         s->list[s->n++] = (struct process){ .v = v, .pid = pid, .cpu_ms = cpu_ms, .permille = -1 };
     }

@@ -38,13 +38,10 @@ static yyjson_doc *get_status(const struct wish *w, int64_t after, struct err *e
 }
 
 static yyjson_val *find_unit(yyjson_doc *doc, const char *name) {
-    size_t i, n;
-    yyjson_val *u, *units = json_list(doc, "units");
-    yyjson_arr_foreach(units, i, n, u) {
-        if (strcmp(json_str(u, "name"), name) == 0)
-            return u;
-    }
-    return NULL;
+    yyjson_val *u = NULL, *units = json_list(doc, "units");
+    while (json_next(units, &u) && !json_is(u, "name", name))
+        ;
+    return u;
 }
 
 /* --- is it so ? PURE -------------------------------------------------------------------------- */
@@ -75,7 +72,7 @@ static int ask(const struct wish *w, const char *name, struct before *b, struct 
         return -e->code;
     yyjson_val *u = find_unit(doc, name);
     *b = (struct before){ .starts = json_int(u, "starts"),
-                          .failed = strcmp(json_str(u, "state"), "failed") == 0,
+                          .failed = json_is(u, "state", "failed"),
                           .asked = instant_now() };
     yyjson_doc_free(doc);
     text_add(&t, "/v1/units");

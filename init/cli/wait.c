@@ -32,10 +32,9 @@ static const char *sign(const char *state) {
 }
 
 static void describe(yyjson_val *root, bool with_times, struct text *t, int *lines) {
-    size_t i, n;
-    yyjson_val *u;
+    yyjson_val *u = NULL, *units = json_get(root, "units");
     *lines = 0;
-    yyjson_arr_foreach(yyjson_obj_get(root, "units"), i, n, u) {
+    while (json_next(units, &u)) {
         char age[24];
         const char *state = json_str(u, "state");
         text_add(t, " %s %-16s %-9s", sign(state), json_str(u, "name"), state);
@@ -71,7 +70,7 @@ static int look(struct progress *p, const char *body, size_t len) {
         const char *phase = json_str(root, "phase");
         p->seq = json_int(root, "seq");
         draw(p, root);
-        if (yyjson_get_bool(yyjson_obj_get(root, "ready")))
+        if (json_bool(root, "ready"))
             rc = 1;
         else if (strcmp(phase, "drain") == 0 || strcmp(phase, "end") == 0)
             rc = -1;

@@ -1,10 +1,9 @@
 #include "conf/channel.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
-#include "base/str.h"
+#include "conf/options.h"
 
 static bool is_unix(const struct listen_spec *l) {
     return l->kind == LISTEN_AUTO || l->kind == LISTEN_UNIX;
@@ -21,10 +20,8 @@ static bool same_listen(const struct listen_spec *a, const struct listen_spec *b
 
 static int finish_token(const struct channel_conf *ch, struct err *e) {
     bool token = ch->token && ch->token[0], file = ch->token_file && ch->token_file[0];
-    char var[2 * MAX_NAME];
-    struct text t = TEXT(var);
-    for (const char *p = ch->name; *p; p++)
-        text_add(&t, "%c", isalnum((unsigned char)*p) ? toupper((unsigned char)*p) : '_');
+    char var[MAX_NAME];
+    env_name(var, sizeof var, ch->name);
     if (token && file)
         return err_set(e, EINVAL, "there is a token and a token-file; drop one of them");
     if (!token && !file)

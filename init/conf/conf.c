@@ -278,8 +278,7 @@ int conf_add_text(struct conf *c, const char *origin, const char *text, struct e
 
 /* --- environment ------------------------------------------------------------------------ */
 
-/* "postgres-main" -> "POSTGRES_MAIN" */
-static void env_name(char *out, size_t cap, const char *name) {
+void env_name(char *out, size_t cap, const char *name) {
     size_t i = 0;
     for (; name[i] && i + 1 < cap; i++)
         out[i] = isalnum((unsigned char)name[i]) ? (char)toupper((unsigned char)name[i]) : '_';

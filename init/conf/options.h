@@ -40,6 +40,9 @@ int option_find(const struct section *s, const char *key);
 /* Parse `text` into the field of `base`; the message names what is allowed. */
 int option_set(const struct option *o, void *base, const char *text, struct err *e);
 
+/* "postgres-main" -> "POSTGRES_MAIN", cut at `cap`. */
+void env_name(char *out, size_t cap, const char *name);
+
 /* Is its value not to be shown? */
 bool option_is_secret(const struct option *o);
 

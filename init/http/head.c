@@ -112,8 +112,7 @@ struct slice http_field(const struct http_head *h, const char *name) {
     return i < h->nfields ? value_of(h, i) : (struct slice){ 0 };
 }
 
-/* How many fields of this name there are. */
-static size_t count(const struct http_head *h, const char *name) {
+size_t http_count(const struct http_head *h, const char *name) {
     size_t n = 0;
     for (size_t i = find(h, name, 0); i < h->nfields; i = find(h, name, i + 1))
         n++;
@@ -280,7 +279,7 @@ static bool has_tab(const struct http_head *h, const char *name) {
 static int take_framing(struct http_head *h) {
     struct slice length = http_field(h, "Content-Length");
     struct slice coding = http_field(h, "Transfer-Encoding");
-    if (count(h, "Content-Length") + count(h, "Transfer-Encoding") > 1 ||
+    if (http_count(h, "Content-Length") + http_count(h, "Transfer-Encoding") > 1 ||
         has_tab(h, "Content-Length") || has_tab(h, "Transfer-Encoding"))
         return -400;
     if (coding.s) {
@@ -315,7 +314,7 @@ static bool is_host_good(const struct http_head *h) {
     struct slice host = http_field(h, "Host"), authority = authority_of(h->target);
     if (!host.s)
         return h->minor == 0;
-    if (count(h, "Host") != 1 || !is_host(host))
+    if (http_count(h, "Host") != 1 || !is_host(host))
         return false;
     return !authority.s || (authority.n == host.n && strncasecmp(authority.s, host.s, host.n) == 0);
 }

@@ -71,7 +71,8 @@ int http_parse_answer(struct http_head *out, const char *bytes, size_t len, bool
 
 /* The value of the first field of this name (case does not matter); .s NULL when there is none. */
 struct slice http_field(const struct http_head *h, const char *name);
-bool http_is(struct slice s, const char *text); /* exactly */
+size_t http_count(const struct http_head *h, const char *name); /* of fields of this name */
+bool http_is(struct slice s, const char *text);                 /* exactly */
 bool http_is_nocase(struct slice s, const char *text);
 /* Is `token` in the comma-separated list of this field (all fields of that name)? Parameters
  * after ';' are ignored; case does not matter; quotes mean nothing. */

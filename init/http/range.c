@@ -72,7 +72,7 @@ int http_content_range(struct slice field, struct http_range *out, uint64_t *tot
         return -EINVAL;
     skip_blanks(&field);
     if (take(&field, "*/"))
-        return take_number(&field, total) && field.n == 0 ? 0 : -EINVAL;
+        return take_number(&field, total) && field.n == 0 && *total > 0 ? 0 : -EINVAL;
     if (!take_number(&field, &out->from) || !take(&field, "-") || !take_number(&field, &to) ||
         !take(&field, "/") || !take_number(&field, total) || field.n > 0)
         return -EINVAL;

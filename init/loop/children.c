@@ -94,6 +94,13 @@ static void reap_all(struct children *cs) {
 void children_reap(struct children *cs, pid_t hint) {
     if (hint > 0)
         (void)children_reap_one(cs, hint);
+    if (cs->no_orphans) {
+        while (children_reap_one(cs, -1) > 0)
+            ;
+        if (cs->reaped)
+            cs->reaped(cs);
+        return;
+    }
     reap_known(cs);
     sweep_owe(&cs->sweep);
     reap_all(cs);

@@ -28,6 +28,7 @@ struct children {
     unsigned long orphans;               /* reaped, unregistered; shown by status */
     bool none;                           /* the last sweep found that we have no child at all */
     void (*reaped)(struct children *cs); /* after every reaping; may be NULL */
+    bool no_orphans; /* all are registered, or few are not: then one look finds whoever has ended */
     /* One that nobody has registered was reaped; may be NULL. It may call children_reap_one(). */
     void (*orphan)(struct children *cs, struct exit_info how);
 };

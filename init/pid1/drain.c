@@ -72,13 +72,19 @@ static int kill_tree(void *arg) {
     return tree_signal(getppid(), spare, n, b->channel.child.pid, b->killer_signal) < 0;
 }
 
+static void signal_everybody(struct box *b, int sig) {
+    (void)b->sys->kill(b->sys, -1, sig);
+    if (sig != SIGKILL)
+        (void)b->sys->kill(b->sys, -1, SIGCONT);
+}
+
 /* PID 1 reaches everything with one call. A subreaper's descendants have to be looked for in
- * /proc, which a fork does. */
+ * /proc, which a fork does; and so it is where SIGKILL has to leave the channel alone, which is to
+ * tell its clients of their jobs' end. */
 static void signal_all(struct box *b, int sig) {
-    if (b->is_pid1) {
-        (void)b->sys->kill(b->sys, -1, sig);
-        if (sig != SIGKILL)
-            (void)b->sys->kill(b->sys, -1, SIGCONT);
+    bool tells = sig == SIGKILL && held_run(&b->jobs) && b->channel.child.pid;
+    if (b->is_pid1 && !tells) {
+        signal_everybody(b, sig);
         return;
     }
     b->killer_signal = sig;
@@ -87,19 +93,22 @@ static void signal_all(struct box *b, int sig) {
     struct fork_req r = { .title = "drain", .run = kill_tree, .arg = b };
     struct err e = { 0 };
     pid_t pid = b->sys->fork(b->sys, &r, &e);
-    if (pid < 0) {
+    if (pid < 0 && b->is_pid1)
+        signal_everybody(b, sig);
+    else if (pid < 0)
         log_error(NULL, "%s", e.text);
-        return;
-    }
-    children_add(&b->children, &b->killer, pid);
-    b->killer_signal = 0;
+    else
+        children_add(&b->children, &b->killer, pid);
+    if (pid > 0)
+        b->killer_signal = 0;
 }
 
 static void killer_exited(struct child *c, struct exit_info how) {
-    (void)how;
     struct box *b = CONTAINER_OF(c, struct box, killer);
     if (b->killer_signal)
         signal_all(b, b->killer_signal);
+    else if (b->is_pid1 && (how.signaled || how.code))
+        signal_everybody(b, SIGKILL); /* without /proc */
 }
 
 /* In a fork: it reads /proc. */

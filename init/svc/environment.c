@@ -23,9 +23,20 @@ static bool is_channel_token(const char *var) {
            strncmp(var + n - (sizeof end - 1), end, sizeof end - 1) == 0;
 }
 
+static bool is_secret(const char *var) {
+    return has_prefix(var, "PINNACE_TOKEN=") || is_channel_token(var);
+}
+
+void environment_drop_secrets(char **env) {
+    char **to = env;
+    for (char **v = env; *v; v++)
+        if (!is_secret(*v))
+            *to++ = *v;
+    *to = NULL;
+}
+
 static bool is_left_out(const struct env_request *r, const char *var) {
-    static const char *const always[] = { "PINNACE_TOKEN=", "NOTIFY_SOCKET=", "WATCHDOG_USEC=",
-                                          "WATCHDOG_PID=" };
+    static const char *const always[] = { "NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=" };
     static const char *const listen[] = { "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=",
                                           "LISTEN_PIDFDID=" }; /* sd_listen_fds(3) */
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
@@ -35,7 +46,7 @@ static bool is_left_out(const struct env_request *r, const char *var) {
     for (size_t i = 0; !inherits && i < sizeof listen / sizeof listen[0]; i++)
         if (has_prefix(var, listen[i]))
             return true;
-    return is_channel_token(var) || (r->kind == SVC_KIND_ENGINE && has_prefix(var, "DOCKER_HOST="));
+    return is_secret(var) || (r->kind == SVC_KIND_ENGINE && has_prefix(var, "DOCKER_HOST="));
 }
 
 static size_t count(const char *const *list) {
@@ -45,14 +56,17 @@ static size_t count(const char *const *list) {
     return n;
 }
 
-/* Put `var` over a variable of the same name, or at the end. */
+/* Put `var` over a variable of the same name, or at the end; a mere name removes it. */
 static void put(const char **env, size_t *n, const char *var) {
-    for (size_t i = 0; i < *n; i++)
-        if (same_name(var, env[i])) {
-            env[i] = var;
-            return;
-        }
-    env[(*n)++] = var;
+    size_t i = 0;
+    while (i < *n && !same_name(var, env[i]))
+        i++;
+    if (strchr(var, '=')) {
+        env[i] = var;
+        *n += i == *n;
+    } else if (i < *n) {
+        memmove(env + i, env + i + 1, (--*n - i) * sizeof *env);
+    }
 }
 
 int environment_make(const struct env_request *r, const char ***out, struct err *e) {

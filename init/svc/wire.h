@@ -90,7 +90,7 @@ struct wire_job { /* JOB, JOB_SHUT, JOB_ENDED, JOB_DONE */
     uint32_t fds;  /* JOB, JOB_SHUT: bit n for enum job_fd n */
     bool ended;    /* JOB to channel, JOB_ENDED: the next three count */
     bool signaled, core;
-    int32_t code; /* exit status or signal */
+    int32_t code; /* exit status or signal; -1: nobody has seen it */
 };
 
 enum unit_act { UNIT_START, UNIT_STOP, UNIT_RESTART };

@@ -135,7 +135,8 @@ static int exec(int n, const char *path, const char *program) {
         size_t have;
         int64_t from = now_ns();
         send_all(fd, request, (size_t)k);
-        read_body(fd, read_head(fd, &have), have);
+        int64_t length = read_head(fd, &have);
+        read_body(fd, length, have);
         samples[i] = now_ns() - from;
     }
     return report(n);

@@ -59,7 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int rc = load(&c, dumped[0], env, &e);
     if (rc == 0) {
         dump(&c, dumped[1]);
-        if (strcmp(dumped[0], dumped[1]) != 0)
+        bool hides = strstr(dumped[0], "\n; token is set"); /* a secret, which is not dumped */
+        if (strcmp(dumped[0], dumped[1]) != 0 && !hides)
             abort();
     } else if (!strstr(dumped[0], "\n; ")) { /* a command of several lines cannot be dumped */
         abort();

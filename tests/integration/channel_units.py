@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 
-from box import BOTH, PYTHON, Box, alive, words
+from box import BOTH, PYTHON, Box, alive, command_line, program, words
 from channel import (Broken, Client, TOKEN, free_port, memory, of_job, rows, settled, tcp_section, unix)
 from tap import Tap, wait_for
 
@@ -273,12 +273,13 @@ def top(b, c):
     s = c.exec([*PYTHON, "import os\nif os.fork() == 0:\n    print('up', flush=True)\n    x = b'x' * (50 << 20)\n"
                 "while True: pass"])
     s.until(lambda o: b"up" in o.out)
-    time.sleep(0.6)
-    a = c.get("/v1/top")
-    p = a.json()["processes"]
+    def mine(a):
+        return [x for x in a.json()["processes"] if x["job"] == s.seen.started["id"]]
+    a = settled(lambda: c.get("/v1/top"), lambda a: len(mine(a)) == 2 and max(x["rss"] for x in mine(a)) > 50 << 20
+                and sum(x["cpu_ms"] for x in mine(a)) >= 300)
+    p, mine = a.json()["processes"], mine(a)
     ok(a.status == 200 and all(set(x) == {"pid", "ppid", "state", "unit", "job", "cpu_ms", "rss", "command"} for x in p),
        "what is told of each process", a)
-    mine = [x for x in p if x["job"] == s.seen.started["id"]]
     ok(len(mine) == 2 and sum(x["cpu_ms"] for x in mine) >= 300 and max(x["rss"] for x in mine) > 50 << 20 and
        mine[0]["pid"] == s.seen.started["pid"], "a job's processes, CPU time, memory", mine)
     web = [x for x in p if x["unit"] == "web"]
@@ -350,8 +351,7 @@ def ends():
         ok(result and result[0][0] == 143 and 0.9 < result[0][1] < 2.5, f"{kind}: a deaf job is killed at the grace's end",
            (result, b))
         ok(end_of(o) == {"signal": 9}, f"{kind}: and its client gets to know", o)
-        left = [p for p in os.listdir("/proc") if p.isdigit() and
-                open(f"/proc/{p}/cmdline", errors="replace").read() == "sleep\0" "602\0"] if not pid1 else []
+        left = [p for p in os.listdir("/proc") if p.isdigit() and command_line(p) == "sleep 602"]
         ok(not left, f"{kind}: nothing is left", left)
         b.kill()
 
@@ -420,10 +420,15 @@ SERVICES = ("[service web]\nready = log:^up\ncommand = " + sh("sleep 605 & echo 
             "[service once]\noneshot = yes\ncommand = true\n"
             "[service talker]\nlog = file\ncommand = " +
             sh("i=0; while :; do echo line $i; i=$((i+1)); sleep 0.03; done") + "\n")
-FLOOD = ("[service flood]\nlog = file\noneshot = yes\ncommand = " +
-         words(*PYTHON, "import os, time\nif not os.path.exists('%s'): raise SystemExit\n"
-               "for i in range(30000):\n    print('%%06d' %% i, 'x' * 47)\n    if i %% 3000 == 0: time.sleep(0.05)\n"
-               "print('the end')") + "\n")
+FLOOD = ("[service flood]\nlog = file\noneshot = yes\ncommand = " + words(*program(t, """
+import os, sys, time
+if os.path.exists(sys.argv[1]):
+    for i in range(30000):
+        print("%06d" % i, "x" * 47)
+        if i % 3000 == 0:
+            time.sleep(0.05)
+    print("the end")
+""")))
 
 only = os.environ.get("ROWS", "").split()
 
@@ -447,7 +452,7 @@ for pid1, how in BOTH:
 how = ""
 if chosen(rotation):
     gate = f"{t.dir}/flood"
-    b = Box(t, f"[pinnace]\nlog-dir = {t.dir}/log\n{FLOOD % gate}", ["sleep", "600"])
+    b = Box(t, f"[pinnace]\nlog-dir = {t.dir}/log\n{FLOOD} {gate}\n", ["sleep", "600"])
     wait_for(lambda: b.status().get("ready"))
     open(gate, "w").close()
     rows(t, "logs", (rotation,), b, unix(b))

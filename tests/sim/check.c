@@ -670,9 +670,9 @@ void check_sleep(struct world *w, instant until) {
 
 bool check_end(struct world *w) {
     struct box *b = w->box;
-    /* A subreaper's channel outlives the KILL; one that hangs does not tell of its jobs' end. */
+    /* The channel may outlive the KILL; one that hangs does not tell of its jobs' end. */
     const struct proc *channel = proc_role(w, PROC_CHANNEL);
-    bool excused = w->killer_failed || (channel && !b->is_pid1 && channel->deaf);
+    bool excused = w->killer_failed || (channel && channel->deaf);
     check_sync(w, w->seen_ready);
     if (!w->drain.on || b->exit_code != w->drain.code)
         world_fail(w, "it ends with %d instead of %d", b->exit_code, w->drain.code);

@@ -183,6 +183,23 @@ static void tells_of_orphans(void) {
     children.orphans = 0;
 }
 
+static void one_look_for_all(void) {
+    static struct job jobs[3];
+    for (int i = 0; i < 3; i++)
+        add(&jobs[i], zombie(i));
+    (void)zombie(0);
+    children.no_orphans = true;
+    children.reaped = reaped;
+    nasked = after = 0;
+    children_reap(&children, jobs[1].child.pid);
+    OK(jobs[0].ends + jobs[1].ends + jobs[2].ends == 3 && children.orphans == 1 && after == 1,
+       "without orphans, one look, and an orphan all the same: %lu, %d", children.orphans, after);
+    OK(nasked == 5 && asked[0] > 0 && asked[1] == -1 && asked[4] == -1 && children.none &&
+           !timer_armed(&children.later),
+       "nobody is asked for one by one: %d", nasked);
+    children.orphans = 0;
+}
+
 int main(void) {
     sys_linux_init(&real);
     sys = real;
@@ -194,8 +211,8 @@ int main(void) {
     one_sigchld_for_many();
     callbacks_may_do_anything();
     the_living_stay();
-    children.reaped = NULL;
     tells_of_orphans();
+    one_look_for_all();
     children_fini(&children);
     loop_fini(&loop);
     return tap_end();

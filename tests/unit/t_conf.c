@@ -432,7 +432,8 @@ static void bounds_listen(void) {
         if (rc == 0)
             conf_free(&c);
     }
-    (void)snprintf(text, sizeof text, "[channel x]\nauth = none\nlisten = tcp:%s:80\n", path + 1);
+    (void)snprintf(text, sizeof text, "[channel x]\nauth = none\nlisten = tcp:%.119s:80\n",
+                   path + 1);
     OK(load(&c, text) < 0, "an address of 119 bytes: %s", err.text);
 }
 

@@ -52,6 +52,9 @@ int main(void) {
     is(made(SVC_KIND_SERVICE, NULL, NULL),
        "PATH=/bin DOCKER_HOST=tcp://x PINNACE_LOG=x A=1 AB=2 PINNACE_TOKENS= LISTEN_ADDRESS=:8",
        "a service: without secrets and what is pinnace's own");
+    is(made(SVC_KIND_SERVICE, LIST("A", "NONE", "AB=3", "PINNACE_TOKENS", "C="), NULL),
+       "PATH=/bin DOCKER_HOST=tcp://x PINNACE_LOG=x AB=3 LISTEN_ADDRESS=:8 C=",
+       "a mere name removes a variable");
     is(made(SVC_KIND_MAIN, NULL, NULL),
        "PATH=/bin LISTEN_FDS=2 LISTEN_PID=1 LISTEN_FDNAMES=a DOCKER_HOST=tcp://x PINNACE_LOG=x A=1 "
        "AB=2 PINNACE_TOKENS= LISTEN_ADDRESS=:8",
@@ -81,5 +84,16 @@ int main(void) {
        "PATH=/bin DOCKER_HOST=tcp://x PINNACE_LOG=x A=1 AB=2 PINNACE_TOKENS= LISTEN_ADDRESS=:8 "
        "PINNACE_CHANNEL_A_TOKEN_FILE=/f PINNACE_CHANNEL_A_TOKEN=of its own",
        "a token that is added");
+    const char *env[] = { "PINNACE_TOKEN=s",
+                          "A=1",
+                          "PINNACE_CHANNEL_A_TOKEN=s",
+                          "PINNACE_CHANNEL__TOKEN=",
+                          "PINNACE_CHANNEL_A_TOKEN_FILE=/f",
+                          "TOKEN=x",
+                          NULL };
+    environment_drop_secrets((char **)env);
+    OK(strcmp(env[0], "A=1") == 0 && strcmp(env[1], "PINNACE_CHANNEL_A_TOKEN_FILE=/f") == 0 &&
+           strcmp(env[2], "TOKEN=x") == 0 && !env[3],
+       "secrets are taken out, all and only these");
     return tap_end();
 }

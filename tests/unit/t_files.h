@@ -46,7 +46,7 @@ struct run {
     bool hold;          /* do not go when opened */
     uint64_t from, len; /* FILE_READ; len 0: all */
     char *out;          /* content taken, NUL-terminated */
-    size_t out_len;
+    size_t out_len, out_cap;
     bool opened, finished, drained;
 };
 
@@ -62,7 +62,10 @@ static void run_data(struct source *s, uint32_t got) {
         r->drained = true;
         return;
     }
-    r->out = realloc(r->out, r->out_len + (size_t)n + 1);
+    if (r->out_len + (size_t)n >= r->out_cap) {
+        r->out_cap = 2 * (r->out_len + (size_t)n);
+        r->out = realloc(r->out, r->out_cap);
+    }
     memcpy(r->out + r->out_len, buf, (size_t)n);
     r->out_len += (size_t)n;
     r->out[r->out_len] = '\0';
@@ -109,14 +112,23 @@ static void turns_until(const bool *what) {
         ;
 }
 
-/* Give back what a run holds, and wait until no process of it is left. */
+static void ticked(struct timer *t) { (void)t; }
+
+/* At most a millisecond. */
+static inline void short_turn(void) {
+    struct timer t = { .fire = ticked };
+    timer_arm(&loop, &t, span_ms(1));
+    (void)loop_turn(&loop);
+    timer_stop(&t);
+}
+
+/* Give back what a run holds, and wait until no process is left but those that watch. */
 static void run_end(struct run *r) {
     loop_unwatch(&r->data);
     file_cancel(&r->t);
     mem_release(&r->out);
-    while (files.n[FILE_SHORT] + files.n[FILE_STREAM] + files.n[FILE_WATCHER] > 0)
-        if (loop_turn(&loop) < 0)
-            break;
+    while (files.n[FILE_SHORT] + files.n[FILE_STREAM] > 0 && loop_turn(&loop) >= 0)
+        ;
     *r = (struct run){ 0 };
 }
 
@@ -170,7 +182,7 @@ static void put(const char *name, const char *text, mode_t mode) {
         (void)OK(false, "put %s: %s", name, strerror(errno));
 }
 
-static const char *content(const char *name) {
+static inline const char *content(const char *name) {
     static char text[4096];
     AUTO_FD int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
@@ -192,7 +204,7 @@ static inline struct stat look(const char *name) {
 }
 
 /* How many names there are in a directory. */
-static int names_in(const char *name) {
+static inline int names_in(const char *name) {
     DIR *d = opendir(name);
     int n = -2;
     while (d && readdir(d))

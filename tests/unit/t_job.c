@@ -134,7 +134,7 @@ static void says_what_is_too_long(void) {
     memset(big, 'x', n - 1);
     big[n - 1] = '\0';
     struct job *j = run(&c, spec(ARGV("echo", big)));
-    OK(j->state == JOB_FAILED && j->reason == JOB_LIMIT && strstr(j->why, "Argument list too long"),
+    OK(j->state == JOB_FAILED && j->reason == JOB_OTHER && strstr(j->why, "Argument list too long"),
        "%s: %s", job_reason_text(j->reason), j->why);
     forget(&c);
 }
@@ -363,7 +363,7 @@ static void is_abandoned(void) {
     attach(&c, j, 0, false);
     job_abandon(j);
     UNTIL(c.ended);
-    OK(j->end.how.signaled && j->end.how.code == SIGHUP && j->end.killed, "HUP");
+    OK(j->end.how.signaled && j->end.how.code == SIGHUP && !j->end.killed, "HUP");
     job_abandon(j); /* nothing */
     forget(&c);
     j = start(spec(SH("trap '' HUP; echo up; while :; do sleep 1; done")));

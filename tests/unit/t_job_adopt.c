@@ -62,7 +62,7 @@ static bool hand_over(const struct held *h) {
 /* --- the first channel
  * ------------------------------------------------------------------------------ */
 
-enum { TALKS, ENDED, LIMITED, TERMINAL, QUICK, SPOILED, SHUT, DAEMON, NJOBS };
+enum { TALKS, ENDED, LIMITED, TERMINAL, QUICK, SPOILED, SHUT, DAEMON, LATE, NJOBS };
 
 static struct client first[NJOBS];
 
@@ -91,12 +91,16 @@ static _Noreturn void first_channel(int ready) {
     s.stdin_pipe = true;
     j[SHUT] = start(s);
     j[DAEMON] = start(spec(SH("setsid sleep 60 & echo x; wait")));
+    s = spec(SH("echo up; cat; echo eof; exit 5"));
+    s.stdin_pipe = true;
+    j[LATE] = start(s);
     for (int i = 0; i < NJOBS; i++)
         attach(&first[i], j[i], 0, false);
     (void)job_close_stdin(j[SHUT]);
     UNTIL(first[TALKS].nout && first[ENDED].ended && first[TERMINAL].nout && first[QUICK].nout &&
-          first[SPOILED].nout && first[SHUT].nout && first[DAEMON].nout);
+          first[SPOILED].nout && first[SHUT].nout && first[DAEMON].nout && first[LATE].nout);
     turn_for(50);
+    (void)job_close_stdin(j[LATE]); /* of which PID 1 will not hear */
     for (uint32_t i = 0; i < NJOBS; i++)
         if (j[i]->slot != i)
             _exit(1);
@@ -199,6 +203,9 @@ static void keeps_what_was_asked(void) {
     OK(job_signal(j, SIGTERM, JOB_LEADER) == 0, "the leader is signalled");
     UNTIL(c[SHUT].ended);
     OK(j->end.killed && j->end.how.code == SIGTERM, "and ends");
+    UNTIL(c[LATE].ended);
+    OK(c[LATE].ended && strcmp(c[LATE].out, "eof\n") == 0 && adopted[LATE]->end.how.code == 5,
+       "stdin that was closed last of all is an end of file");
     j = adopted[SPOILED];
     OK(j->state == JOB_RUNNING && strcmp(j->command, "[]") == 0 && !j->tag[0] && !j->end.killed,
        "without its record it still is a job");
@@ -233,6 +240,14 @@ static void loses_one(void) {
     attach(&lost, job_by_pid(&js, pid), 0, false);
     UNTIL(lost.ended);
     OK(lost.r.job->state == JOB_ENDED && !lost.r.job->end.known, "lost, after a second");
+    forget(&lost);
+    m = news(103, pid);
+    m.ended = true;
+    m.code = -1;
+    (void)jobs_take(&js, &m, none);
+    attach(&lost, job_by_pid(&js, pid), 0, false);
+    UNTIL(lost.ended);
+    OK(lost.r.job->state == JOB_ENDED && !lost.r.job->end.known, "PID 1 has not seen it, either");
     forget(&lost);
     m = news(101, pid);
     (void)jobs_take(&js, &m, none);

@@ -180,6 +180,19 @@ static int sent_once(const char *out) {
     return n;
 }
 
+static void wakes_only_the_stopped(void) {
+    struct client c;
+    new_word("awake");
+    struct job *j = start_tree(&c,
+                               "trap 'echo cont' CONT; trap 'echo term; exit' TERM; echo up; "
+                               "while :; do sleep 0.05; done",
+                               NULL);
+    OK(job_signal(j, SIGTERM, JOB_TREE) == 0, "TERM");
+    UNTIL(c.ended);
+    OK(strstr(c.out, "term") && !strstr(c.out, "cont"), "and no CONT beside it: %s", c.out);
+    forget(&c);
+}
+
 static void sends_once(void) {
     struct client c;
     new_word("once");
@@ -281,6 +294,7 @@ int main(int argc, char **argv) {
     reaches_what_stays_behind();
     spares_strangers();
     spares_who_has_the_number_now();
+    wakes_only_the_stopped();
     sends_once();
     outruns_forks();
     ends_the_tree_in_time();

@@ -338,7 +338,7 @@ static int announce(void *arg) {
     return a->answer;
 }
 
-static void announces(void) {
+static void says_who_it_is(void) {
     int p[2];
     pid_t told = 0;
     OK(pipe2(p, O_CLOEXEC | O_NONBLOCK) == 0, "a pipe");
@@ -498,7 +498,7 @@ int main(int argc, char **argv) {
     sets_stdio_and_descriptors();
     sets_limits();
     makes_sessions();
-    announces();
+    says_who_it_is();
     takes_a_terminal();
     sets_signals();
     passes_listen_pid();

@@ -440,15 +440,15 @@ static void pax_lies(void) {
         { "a sign", "-9 path=a\n", "length" },
         { "two blanks are one and a key", "10  path=\n\n", "length" },
         { "a length of 0", "0 path=a\n", "length" },
-        { "a length of its own digits", "3 \npath", "without '='" },
+        { "a length of its own digits", "3 \npath", "without a key" },
         { "a length of that and a blank", "2 9 path=a\n", "length" },
-        { "too short a length", "8 path=a\n", "newline" },
+        { "too short a length", "8 path=a\n", "length" },
         { "too long a length", "12 path=ab\n", "length" },
         { "far too long a length", "4294967320 path=aaaaaaa\n", "length" },
         { "longer than 64 bits", "18446744073709551649 path=aaaaaa\n", "length" },
-        { "no newline", "10 path=ab", "newline" },
-        { "no equals sign", "8 pathx\n", "without '='" },
-        { "half a length at the end", "10 path=a\n1", "within a record" },
+        { "no newline", "10 path=ab", "length" },
+        { "no equals sign", "8 pathx\n", "without a key" },
+        { "half a length at the end", "10 path=a\n1", "length" },
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         a.n = 0;
@@ -470,7 +470,7 @@ static void pax_lies(void) {
     refused("a NUL behind a number", "size");
     a.n = 0;
     add_extension('x', "11 path\0x=a\n", 12);
-    refused("a NUL in a key, a wrong length", "newline");
+    refused("a NUL in a key, a wrong length", "length");
     a.n = 0;
     add_extension('x', "12 path\0x=a\n", 12);
     refused("a NUL in a key", "key");

@@ -248,7 +248,7 @@ static int make_pipe(enum direction content, int ends[2]) {
 static int fork_worker(struct file_task *t, const struct worker_args *a, struct err *e) {
     struct sys *sys = t->files->loop->sys;
     int keep[2] = { a->control, a->data };
-    struct fork_req r = { .title = "files",
+    struct fork_req r = { .title = "file worker",
                           .run = worker_main,
                           .arg = (void *)a,
                           .keep = keep,

@@ -74,7 +74,7 @@ enum tar_event tar_read(struct tar_reader *r, const char *in, size_t n, bool end
 enum { TAR_HEAD_MAX = 24 * TAR_BLOCK };
 
 /* The header blocks of an entry: one, or a pax header and one where ustar cannot say it (a path of
- * more than 255 bytes or that cannot be split, a size of 8 GiB or more, ids above 2097151, parts of
+ * more than 256 bytes or that cannot be split, a size of 8 GiB or more, ids above 2097151, parts of
  * a second, names that are not ASCII). The length, a multiple of TAR_BLOCK. -ENAMETOOLONG: a text
  * without its NUL; -EINVAL: no path, another type, nanoseconds that are none. The size of what is
  * no file, and the target of what is no link, are not written. The same entry gives the same bytes.

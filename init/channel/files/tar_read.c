@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -33,7 +34,7 @@ static enum tar_event refuse(struct tar_reader *r, const char *why, struct err *
     return TAR_BAD;
 }
 
-/* Functions that return a text say what is wrong, or NULL. */
+/* Functions that return a text say what is wrong; NULL: nothing is. */
 static const char *bad_field(struct tar_reader *r, const struct ustar_field *f) {
     r->what = f->key;
     return " is too long, out of range, no number, or has a NUL";
@@ -160,8 +161,7 @@ static const char *take_value(struct tar_reader *r, const struct ustar_field *f,
     return good && strlen(value) == n ? NULL : bad_field(r, f);
 }
 
-/* One record, "key=value\n", is in buf; or as much of it as fits. r->have is without the newline.
- */
+/* One record, "key=value" without its newline, is in buf; or as much of it as fits. */
 static const char *take_record(struct tar_reader *r) {
     bool whole = r->have < sizeof r->buf;
     if (whole)
@@ -169,10 +169,10 @@ static const char *take_record(struct tar_reader *r) {
     char *equals = memchr(r->buf, '=', whole ? r->have : sizeof r->buf);
     unsigned *said = r->kind == 'g' ? &r->global_said : &r->said;
     if (!equals)
-        return whole ? "a pax record without '='" : NULL;
+        return whole ? "a pax record without a key" : NULL;
     *equals = '\0';
     if (strlen(r->buf) < (size_t)(equals - r->buf))
-        return "a pax record with a NUL in its key";
+        return "a pax record without a key"; /* or with a NUL in it */
     if (has_prefix(r->buf, "GNU.sparse."))
         *said |= SPARSE;
     if (has_prefix(r->buf, "GNU.volume."))
@@ -184,6 +184,8 @@ static const char *take_record(struct tar_reader *r) {
     return NULL;
 }
 
+static const char untrue[] = "a pax record whose length is not true";
+
 /* A byte of the decimal number and the blank that a record begins with. */
 static const char *take_length(struct tar_reader *r, char c) {
     if (is_digit(c) && r->length <= MAX_PAX_HEADER) {
@@ -192,7 +194,7 @@ static const char *take_length(struct tar_reader *r, char c) {
         return NULL;
     }
     if (c != ' ' || r->length <= r->digits + 1 || r->length - r->digits - 1 > r->left)
-        return "a pax record whose length is not true";
+        return untrue;
     r->record = r->length - r->digits - 1;
     r->have = r->length = r->digits = 0;
     return NULL;
@@ -200,21 +202,19 @@ static const char *take_length(struct tar_reader *r, char c) {
 
 static const char *take_pax(struct tar_reader *r, char c) {
     const char *wrong = NULL;
-    bool last = r->record == 1;
     if (r->record == 0) {
         wrong = take_length(r, c);
+    } else if (--r->record == 0) {
+        wrong = c == '\n' ? take_record(r) : untrue;
     } else {
-        r->record--;
         if (r->have < sizeof r->buf)
             r->buf[r->have] = c;
-        if (last)
-            wrong = c == '\n' ? take_record(r) : "a pax record that does not end with a newline";
         r->have++;
     }
     if (wrong || r->left > 0)
         return wrong;
     if (r->digits > 0)
-        return "a pax header that ends within a record";
+        return untrue;
     skip(r, r->padding);
     return NULL;
 }
@@ -266,12 +266,9 @@ static const char *fill(struct tar_reader *r, const struct ustar *h, unsigned un
 
 /* A path in two halves. GNU tar has other things in the place of the first. */
 static void fill_path(struct tar_reader *r, const struct ustar *h) {
-    struct text path = TEXT(r->entry.path);
     if (memcmp(h->magic, "ustar", 6) != 0 || h->prefix[0] == '\0' || r->said & 1 << USTAR_PATH)
         return;
-    text_put(&path, h->prefix, strnlen(h->prefix, sizeof h->prefix));
-    text_put(&path, "/", 1);
-    text_put(&path, h->name, strnlen(h->name, sizeof h->name));
+    (void)snprintf(r->entry.path, sizeof r->entry.path, "%.155s/%.100s", h->prefix, h->name);
     r->said |= 1 << USTAR_PATH;
 }
 
@@ -341,10 +338,9 @@ static const char *take_zeros(struct tar_reader *r, bool end) {
 
 static const char *take_header(struct tar_reader *r) {
     const struct ustar *h = (const void *)r->buf;
-    static const char none[sizeof h->sum];
     int sum = ustar_sum(h, 0);
     int64_t said;
-    if (sum == ' ' * (int)sizeof none && memcmp(h->sum, none, sizeof none) == 0)
+    if (sum == 8 * ' ' && memcmp(h->sum, "\0\0\0\0\0\0\0", 8) == 0)
         return take_zeros(r, false);
     if (r->zero)
         return "a lone block of zeros";

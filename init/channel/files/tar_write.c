@@ -53,8 +53,7 @@ static void record(struct text *x, const char *key, const char *value) {
     text_add(x, "%zu %s=%s\n", len, key, value);
 }
 
-/* Octal digits up to the NUL that the field ends with. Where they do not fit, the largest number.
- */
+/* Octal digits and, there already, a NUL. Of what does not fit, the largest number that does. */
 static bool put_octal(char *field, size_t width, uint64_t v) {
     uint64_t most = (UINT64_C(1) << 3 * --width) - 1;
     bool fits = v <= most;
@@ -64,13 +63,13 @@ static bool put_octal(char *field, size_t width, uint64_t v) {
 }
 
 static bool is_ascii(const char *s) {
-    while (*s > 0)
+    while ((signed char)*s > 0)
         s++;
     return *s == '\0';
 }
 
-/* Where to split a path that is too long for its field: at a slash that neither half keeps; or 0.
- */
+/* Where to split a path that is too long for its field: at a slash that neither half keeps. 0: at
+ * none. The first half may have 155 bytes, the other 100. */
 static size_t split_at(const char *path, size_t n) {
     size_t at = n < 102 ? 1 : n - 101;
     while (at < n - 1 && at <= 155 && path[at] != '/')
@@ -132,10 +131,12 @@ static void seal(struct ustar *h, char type, char *out) {
 
 /* Put a pax header before the n bytes of records that are in `out` already. */
 static size_t put_extension(char *out, size_t n) {
-    struct ustar h = { .name = "PaxHeaders/next", .uid = "0000000", .gid = "0000000" };
-    put_octal(h.mode, sizeof h.mode, 0644);
-    put_octal(h.size, sizeof h.size, n);
-    put_octal(h.mtime, sizeof h.mtime, 0);
+    struct ustar h = { .name = "PaxHeaders/next" };
+    for (int i = USTAR_SIZE; i < USTAR_FIELDS; i++)
+        put_octal((char *)&h + ustar_fields[i].from, ustar_fields[i].width,
+                  i == USTAR_SIZE   ? n
+                  : i == USTAR_MODE ? 0644
+                                    : 0);
     seal(&h, 'x', out);
     memset(out + TAR_BLOCK + n, 0, tar_padding(n));
     return TAR_BLOCK + n + tar_padding(n);

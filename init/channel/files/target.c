@@ -190,6 +190,7 @@ int target_settle(struct worker *w, struct target *t, struct temp *temp) {
         return rc;
     bool to_pour = rc > 0;
     AUTO_FD int lock = w->req->if_match ? lock_target(t) : -1;
+    (void)lock; /* held to the end of this */
     if (w->req->if_match) {
         t->exists = fstatat(t->dir, t->name, &t->st, AT_SYMLINK_NOFOLLOW) == 0;
         rc = check_version(w, t);

@@ -127,9 +127,11 @@ static void forget_named(struct watching *x, int parent, const char *name) {
 
 /* --- telling --------------------------------------------------------------------------------- */
 
-/* Files that pinnace makes on the way to others are nobody's business. */
+/* Files that pinnace makes on the way to others are nobody's business. Those of O_TMPFILE, whose
+ * name the kernel tells as "#INODE", are not even there. */
 static bool is_ours(const char *name) {
-    return name[0] == '.' && strstr(name, ".pinnace-") != NULL;
+    bool nameless = name[0] == '#' && name[1] && !name[1 + strspn(name + 1, "0123456789")];
+    return nameless || (name[0] == '.' && strstr(name, ".pinnace-") != NULL);
 }
 
 static int tell(struct watching *x, struct file_event *e) {

@@ -24,27 +24,21 @@ static int open_counter(char *path, const char *mount, const char *file) {
 }
 
 /* Lines are "0::/path" for v2, "4:memory:/path" for v1 (cgroups(7)). */
-static int find_counter(void) {
+void jobs_find_counter(struct jobs *js) {
     char text[4096], *line, *rest = text;
     AUTO_FD int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     text[n > 0 ? n : 0] = '\0';
-    while ((line = strsep(&rest, "\n"))) {
+    while (js->oom < 0 && (line = strsep(&rest, "\n"))) {
         char *v1 = strstr(line, ":memory:");
-        int found = strncmp(line, "0::", 3) == 0
-                        ? open_counter(line + 3, "/sys/fs/cgroup", "memory.events")
-                    : v1 ? open_counter(v1 + 8, "/sys/fs/cgroup/memory", "memory.oom_control")
-                         : -1;
-        if (found >= 0)
-            return found;
+        if (strncmp(line, "0::", 3) == 0)
+            js->oom = open_counter(line + 3, "/sys/fs/cgroup", "memory.events");
+        else if (v1)
+            js->oom = open_counter(v1 + 8, "/sys/fs/cgroup/memory", "memory.oom_control");
     }
-    return -1;
 }
 
-uint64_t jobs_ooms(struct jobs *js) {
-    enum { NONE = -2 };
-    if (js->oom == -1 && (js->oom = find_counter()) < 0)
-        js->oom = NONE;
+uint64_t jobs_ooms(const struct jobs *js) {
     char text[512];
     ssize_t n = js->oom < 0 ? -1 : pread(js->oom, text, sizeof text - 1, 0);
     text[n > 0 ? n : 0] = '\0';

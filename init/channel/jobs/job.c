@@ -339,6 +339,9 @@ void jobs_init(struct jobs *js, const struct jobs_args *a) {
     list_init(&js->owing);
     list_init(&js->walked);
     jobs_walk_init(js);
+    a->children->no_orphans = true; /* a channel inherits no children */
+    (void)jobs_null(js, NULL);
+    jobs_find_counter(js);
 }
 
 void jobs_fini(struct jobs *js) {

@@ -54,7 +54,7 @@ const char *job_reason_text(enum job_reason r);
 struct job_end {
     bool known; /* false: it ended while nobody could see how */
     struct exit_info how;
-    bool timed_out, killed, oom; /* killed: a client has sent KILL or TERM before, or has left it */
+    bool timed_out, killed, oom; /* killed: a client has sent KILL or TERM before */
     bool has_usage;
     span user, system;
     int64_t max_rss; /* bytes */

@@ -36,17 +36,31 @@ static void exec_ready(struct source *s, uint32_t got) {
     job_exec_settle(CONTAINER_OF(s, struct job, exec));
 }
 
+static void closed(struct job *j, enum job_fd which) {
+    job_close_fd(j, which);
+    if (j->reaped)
+        job_owe(j, WIRE_JOB_SHUT);
+    job_may_end(j);
+}
+
+/* A pipe that has hung up, and has nothing in it, is not worth memory for the ring. */
+static void read_or_close(struct job *j, enum job_fd which, uint32_t got) {
+    if (got == EPOLLHUP && !j->pty)
+        closed(j, which);
+    else
+        (void)job_drain(j, which);
+}
+
 static void out_ready(struct source *s, uint32_t got) {
     struct job *j = CONTAINER_OF(s, struct job, out);
     if (!list_empty(&j->inputs) && (got & ~(uint32_t)EPOLLIN))
         job_touch(j, NEWS_ROOM);
     if (got & ~(uint32_t)EPOLLOUT)
-        (void)job_drain(j, JOB_STDOUT);
+        read_or_close(j, JOB_STDOUT, got);
 }
 
 static void err_ready(struct source *s, uint32_t got) {
-    (void)got;
-    (void)job_drain(CONTAINER_OF(s, struct job, err), JOB_STDERR);
+    read_or_close(CONTAINER_OF(s, struct job, err), JOB_STDERR, got);
 }
 
 static void in_ready(struct source *s, uint32_t got) {
@@ -128,12 +142,8 @@ size_t job_drain(struct job *j, enum job_fd which) {
     bool ended = room > 0 && (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR));
     if (total > 0)
         took_in(j, which, total);
-    if (ended) { /* of a terminal that is EIO: nobody has it open */
-        job_close_fd(j, which);
-        if (j->reaped)
-            job_owe(j, WIRE_JOB_SHUT);
-        job_may_end(j);
-    }
+    if (ended) /* of a terminal that is EIO: nobody has it open */
+        closed(j, which);
     return total;
 }
 

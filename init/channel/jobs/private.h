@@ -51,7 +51,8 @@ static inline bool job_over(const struct job *j) {
 
 /* --- start.c */
 
-void job_exec_settle(struct job *j); /* read what came of the exec, if that is known */
+int jobs_null(struct jobs *js, struct err *e); /* open /dev/null */
+void job_exec_settle(struct job *j);           /* read what came of the exec, if that is known */
 
 /* --- output.c */
 
@@ -73,7 +74,8 @@ void job_exited(struct child *c, struct exit_info how);
 void job_may_end(struct job *j); /* if it is reaped, and its pipes are closed */
 void job_timers_init(struct job *j);
 void job_arm(struct job *j);
-uint64_t jobs_ooms(struct jobs *js);
+void jobs_find_counter(struct jobs *js); /* of the kernel's kills for memory */
+uint64_t jobs_ooms(const struct jobs *js);
 
 /* --- tree.c */
 
@@ -100,7 +102,8 @@ int walk_run(void *walk);
 
 /* --- record.c */
 
-void record_write(const struct job *j);  /* all of it */
+void record_create(const struct job *j);
+void record_write(const struct job *j);  /* what may have changed */
 void record_output(const struct job *j); /* how far its output is */
 void record_clear(struct jobs *js, uint32_t slot);
 char *record_command(const char *const *argv); /* see job.command; NULL: no memory */

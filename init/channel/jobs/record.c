@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/types.h>
 #include <unistd.h>
 #include <yyjson.h>
@@ -13,9 +12,9 @@
 #include "channel/jobs/private.h"
 
 /* What the next channel should know of a job, in memory that all channels share. It may have been
- * left half written: `magic` is written last, and every field is judged when it is read. */
+ * left half written: every field is judged when it is read. */
 struct record {
-    uint32_t magic; /* RECORD_MAGIC; else there is none */
+    uint32_t magic; /* RECORD_MAGIC, once all that never changes is there; else there is none */
     uint32_t keep;
     uint64_t id, key_hash, ooms;
     uint64_t to; /* of its output so much has been read */
@@ -95,38 +94,47 @@ char *record_command(const char *const *argv) {
 
 /* --- writing -------------------------------------------------------------------------------- */
 
-void record_write(const struct job *j) {
+/* Before PID 1 may hear of the job. From then on there always is a record: a channel may die while
+ * it brings it up to date. */
+void record_create(const struct job *j) {
     struct record *r = record_of(j->jobs, j->slot);
-    __atomic_store_n(&r->magic, 0, __ATOMIC_RELEASE);
-    *r = (struct record){ .keep = (uint32_t)j->output.max,
-                          .id = j->id,
-                          .key_hash = j->key_hash,
-                          .ooms = j->ooms,
-                          .to = j->output.to,
-                          .started_unix_ms = j->started_unix_ms,
-                          .started = j->started,
-                          .ended = j->ended,
-                          .term_at = j->term_at,
-                          .kill_at = j->kill_at,
-                          .kill_after = j->kill_after,
-                          .stdin_pipe = j->stdin_pipe,
-                          .stdin_open = j->stdin_open,
-                          .timed_out = j->end.timed_out,
-                          .killed = j->end.killed,
-                          .kill_sent = j->kill_sent,
-                          .has_usage = j->end.has_usage,
-                          .user = j->end.user,
-                          .system = j->end.system,
-                          .max_rss = j->end.max_rss };
+    record_clear(j->jobs, j->slot);
+    r->keep = (uint32_t)j->output.max;
+    r->id = j->id;
+    r->key_hash = j->key_hash;
+    r->ooms = j->ooms;
+    r->started_unix_ms = j->started_unix_ms;
+    r->started = j->started;
+    r->kill_after = j->kill_after;
+    r->stdin_pipe = j->stdin_pipe;
     memcpy(r->tag, j->tag, sizeof r->tag);
     memcpy(r->key, j->key, sizeof r->key);
-    (void)strncpy(r->command, j->command ? j->command : "[]", sizeof r->command - 1);
+    (void)strncpy(r->command, j->command ? j->command : "[]", sizeof r->command);
+    record_write(j);
     __atomic_store_n(&r->magic, RECORD_MAGIC, __ATOMIC_RELEASE);
+}
+
+void record_write(const struct job *j) {
+    struct record *r = record_of(j->jobs, j->slot);
+    r->to = j->output.to;
+    r->ended = j->ended;
+    r->term_at = j->term_at;
+    r->kill_at = j->kill_at;
+    r->stdin_open = j->stdin_open;
+    r->timed_out = j->end.timed_out;
+    r->killed = j->end.killed;
+    r->kill_sent = j->kill_sent;
+    r->has_usage = j->end.has_usage;
+    r->user = j->end.user;
+    r->system = j->end.system;
+    r->max_rss = j->end.max_rss;
 }
 
 void record_output(const struct job *j) { record_of(j->jobs, j->slot)->to = j->output.to; }
 
-void record_clear(struct jobs *js, uint32_t slot) { record_of(js, slot)->magic = 0; }
+void record_clear(struct jobs *js, uint32_t slot) {
+    __atomic_store_n(&record_of(js, slot)->magic, 0, __ATOMIC_SEQ_CST);
+}
 
 /* --- reading -------------------------------------------------------------------------------- */
 
@@ -152,15 +160,16 @@ static char *take_command(const struct record *r) {
 static instant past(instant t, instant now) { return t.ns < 0 || instant_before(now, t) ? now : t; }
 
 static bool is_master(int fd) {
-    unsigned number;
-    return fd >= 0 && ioctl(fd, (int)TIOCGPTN, &number) == 0;
+    char name[64];
+    return fd >= 0 && ptsname_r(fd, name, sizeof name) == 0;
 }
 
 /* Without a record it is still a job: all but what it is called and what was asked for it. */
-static void take_record(struct job *j, const struct wire_job *m) {
+static bool take_record(struct job *j, const struct wire_job *m) {
     instant now = j->jobs->a.loop->now;
     struct record r = *record_of(j->jobs, j->slot);
-    if (r.magic != RECORD_MAGIC || r.id != m->id)
+    bool good = r.magic == RECORD_MAGIC && r.id == m->id;
+    if (!good)
         r = (struct record){ .command = "[]",
                              .keep = JOB_OUTPUT,
                              .started = now,
@@ -180,6 +189,7 @@ static void take_record(struct job *j, const struct wire_job *m) {
     j->ooms = r.ooms;
     j->kill_sent = r.kill_sent != 0;
     j->stdin_pipe = r.stdin_pipe != 0;
+    j->stdin_open = !j->stdin_pipe || r.stdin_open != 0;
     j->end.timed_out = r.timed_out != 0;
     j->end.killed = r.killed != 0;
     ring_init(&j->output, r.keep <= MAX_JOB_OUTPUT ? r.keep : JOB_OUTPUT,
@@ -190,10 +200,12 @@ static void take_record(struct job *j, const struct wire_job *m) {
         j->end.system.ns = r.system.ns < 0 ? 0 : r.system.ns;
         j->end.max_rss = r.max_rss < 0 ? 0 : r.max_rss;
     }
+    return good;
 }
 
 /* --- what PID 1 says ------------------------------------------------------------------------ */
 
+/* A status of -1: nobody knows it. */
 static void take_end(struct job *j, const struct wire_job *m) {
     struct exit_info how = { .signaled = m->signaled,
                              .core = m->core,
@@ -202,16 +214,23 @@ static void take_end(struct job *j, const struct wire_job *m) {
                              .user = j->end.user,
                              .system = j->end.system,
                              .max_rss = j->end.max_rss };
-    job_reaped(j, &how);
+    job_reaped(j, m->signaled || m->code >= 0 ? &how : NULL);
 }
 
 /* PID 1 has not reaped it, and yet it may be gone: the channel before had reaped it and did not
  * come to say so. Then nothing more will be heard of it. */
-static void resume(struct job *j, const struct wire_job *m) {
+static void resume(struct job *j, const struct wire_job *m, bool recorded) {
     j->pty = is_master(j->fds[JOB_STDOUT]);
+    if (!j->stdin_open && j->fds[JOB_STDIN] >= 0) { /* the channel before did not come to tell it */
+        job_close_fd(j, JOB_STDIN);
+        job_owe(j, WIRE_JOB_SHUT);
+    }
     j->stdin_pipe |= j->fds[JOB_STDIN] >= 0;
     j->stdin_open = j->fds[JOB_STDIN] >= 0 || j->pty;
-    record_write(j);
+    if (recorded)
+        record_write(j);
+    else
+        record_create(j);
     job_exec_settle(j);
     job_watch(j);
     job_arm(j);
@@ -244,13 +263,13 @@ static bool adopt(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) 
     struct job *j = job_new(js, m->id, m->slot);
     if (!j)
         return true; /* PID 1 keeps it for a channel that has memory */
-    take_record(j, m);
+    bool recorded = take_record(j, m);
     for (int i = 0; i < JOB_NFDS; i++)
         j->fds[i] = fd_take(&fds[i]);
     j->adopted = true;
     j->pid = j->leader = m->pid;
     sort_in(j);
-    resume(j, m);
+    resume(j, m, recorded);
     return true;
 }
 

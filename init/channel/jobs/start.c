@@ -15,6 +15,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "channel/jobs/private.h"
+#include "svc/environment.h"
 
 /* --- what came of it ------------------------------------------------------------------------ */
 
@@ -22,7 +23,7 @@ static enum job_reason reason_of(struct exec_failure f) {
     if (f.code == ENOMEM)
         return JOB_NO_MEMORY;
     if (f.code == EAGAIN || f.code == EMFILE || f.code == ENFILE || f.code == ENOSPC ||
-        f.code == E2BIG || f.code == ETOOMANYREFS)
+        f.code == ETOOMANYREFS)
         return JOB_LIMIT;
     if (f.step == STEP_USER)
         return JOB_UNKNOWN_USER;
@@ -139,7 +140,7 @@ static int open_terminal(struct job *j, const struct job_spec *spec, int theirs[
     return 0;
 }
 
-static int null_device(struct jobs *js, struct err *e) {
+int jobs_null(struct jobs *js, struct err *e) {
     if (js->null < 0 && (js->null = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
         return err_sys(e, errno, "open /dev/null");
     return 0;
@@ -150,7 +151,7 @@ static int open_stdio(struct job *j, const struct job_spec *spec, int theirs[3],
     if (spec->pty)
         return open_terminal(j, spec, theirs, e);
     int rc = spec->stdin_pipe ? open_pipe(&j->fds[JOB_STDIN], &theirs[0], true, e)
-                              : null_device(j->jobs, e);
+                              : jobs_null(j->jobs, e);
     if (rc == 0)
         rc = open_pipe(&j->fds[JOB_STDOUT], &theirs[1], false, e);
     if (rc == 0)
@@ -195,25 +196,17 @@ static int announce(void *arg) {
     }
 }
 
-static int spawn(struct job *j, const struct job_spec *spec, const int theirs[3], struct err *e) {
+/* All of it is put together here, for in the child each page that it writes to is copied first. But
+ * what a login sets is known there only, so the job's own goes over that once more. */
+static int spawn(struct job *j, const struct job_spec *spec, const int theirs[3],
+                 const char *const *env, struct err *e) {
     const struct jobs_args *a = &j->jobs->a;
-    size_t n = 0;
-    while (spec->env && spec->env[n])
-        n++;
-    AUTO_FREE const char **over = calloc(n + 2, sizeof *over);
-    if (!over)
-        return err_sys(e, ENOMEM, "start a job");
-    char marker[32];
-    (void)snprintf(marker, sizeof marker, "PINNACE_JOB=%012" PRIx64, j->id);
-    if (n > 0)
-        memcpy(over, spec->env, n * sizeof *over);
-    over[n] = marker;
     struct spawn_limit files = { RLIMIT_NOFILE, a->nofile };
     struct announcement told = { .job = j, .exec_fd = -1 };
     struct spawn_req r = {
         .argv = spec->argv,
-        .envp = a->env,
-        .env_over = over,
+        .envp = env,
+        .env_over = spec->user ? spec->env : NULL,
         .cwd = spec->cwd,
         .home_cwd = true,
         .user = spec->user,
@@ -234,6 +227,25 @@ static int spawn(struct job *j, const struct job_spec *spec, const int theirs[3]
     pid_t pid = a->loop->sys->spawn(a->loop->sys, &r, &told.exec_fd, e);
     j->fds[JOB_EXEC] = told.exec_fd;
     return pid;
+}
+
+static int spawn_marked(struct job *j, const struct job_spec *spec, const int theirs[3],
+                        struct err *e) {
+    size_t n = 0;
+    while (spec->env && spec->env[n])
+        n++;
+    AUTO_FREE const char **own = calloc(n + 2, sizeof *own);
+    if (!own)
+        return err_sys(e, ENOMEM, "start a job");
+    char marker[32];
+    (void)snprintf(marker, sizeof marker, "PINNACE_JOB=%012" PRIx64, j->id);
+    if (n > 0)
+        memcpy(own, spec->env, n * sizeof *own);
+    own[n] = marker;
+    struct env_request r = { .base = j->jobs->a.env, .add = own, .kind = SVC_KIND_SERVICE };
+    AUTO_FREE const char **env = NULL;
+    int rc = environment_make(&r, &env, e);
+    return rc < 0 ? rc : spawn(j, spec, theirs, env, e);
 }
 
 /* --- a new job ------------------------------------------------------------------------------ */
@@ -304,10 +316,12 @@ static int launch(struct job *j, const struct job_spec *spec, struct err *e) {
     j->started = js->a.loop->sys->now(js->a.loop->sys);
     j->started_unix_ms = unix_ms();
     j->term_at = instant_add(j->started, spec->timeout);
+    if (js->started_total == 0)
+        jobs_find_counter(js); /* once more: the box may have moved since */
     j->ooms = jobs_ooms(js);
-    record_write(j); /* before PID 1 may hear of it */
+    record_create(j);
     if (rc == 0)
-        rc = spawn(j, spec, theirs, e);
+        rc = spawn_marked(j, spec, theirs, e);
     close_theirs(theirs);
     if (rc < 0)
         return rc;

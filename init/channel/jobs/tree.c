@@ -123,7 +123,6 @@ int job_signal(struct job *j, int sig, enum job_scope scope) {
 void job_abandon(struct job *j) {
     if (job_over(j))
         return;
-    j->end.killed = true;
     j->kill_at =
         instant_min(j->kill_at, instant_add(j->jobs->a.loop->now, span_ms(JOB_ABANDON_MS)));
     job_send_tree(j, SIGHUP);

@@ -20,12 +20,12 @@ enum { WALK_PASSES = 64, NOBODY = -1 };
 
 struct process {
     pid_t pid, parent, group, session;
-    uint64_t born; /* clock ticks after boot: with the pid, who it is */
-    int owner;     /* whose tree it is in: an index of walk.targets, or NOBODY */
-    bool dead;     /* a zombie */
-    bool spared;   /* ourselves and those above us */
-    bool read;     /* its environment has been looked at */
-    bool done;     /* it has been sent what it should be */
+    uint64_t born;      /* clock ticks after boot: with the pid, who it is */
+    int owner;          /* whose tree it is in: an index of walk.targets, or NOBODY */
+    bool dead, stopped; /* a zombie; by a signal */
+    bool spared;        /* ourselves and those above us */
+    bool read;          /* its environment has been looked at */
+    bool done;          /* it has been sent what it should be */
 };
 
 struct picture {
@@ -50,6 +50,7 @@ static bool read_stat(int dir, const char *name, struct process *p) {
     if (!at || strlen(at) < 4)
         return false;
     p->dead = at[2] == 'Z' || at[2] == 'X';
+    p->stopped = at[2] == 'T';
     char *next = (char *)at + 3;
     p->parent = (pid_t)strtol(next, &next, 10);
     p->group = (pid_t)strtol(next, &next, 10);
@@ -226,9 +227,6 @@ static bool send(const struct process *p, int sig) {
     return errno != ESRCH && errno != EPERM && kill(p->pid, sig) == 0;
 }
 
-/* A stopped process would not see that it is to end. */
-static bool wakes(int sig) { return sig == SIGTERM || sig == SIGHUP; }
-
 static bool signal_one(const struct walk_target *t, const struct process *p) {
     if (t->sigs & SIGNAL_BIT(SIGKILL)) {
         if (t->leads && p->session == t->leader) /* its group, which may be forking */
@@ -236,14 +234,13 @@ static bool signal_one(const struct walk_target *t, const struct process *p) {
         return send(p, SIGKILL);
     }
     bool sent = false;
-    for (int sig = 1; sig <= SIGNAL_MAX; sig++) {
-        bool had = (t->group_had & SIGNAL_BIT(sig)) && p->group == t->leader;
-        if (!(t->sigs & SIGNAL_BIT(sig)) || (had && !wakes(sig)))
-            continue;
-        sent |= had || send(p, sig);
-        if (wakes(sig))
-            (void)send(p, SIGCONT);
-    }
+    for (int sig = 1; sig <= SIGNAL_MAX; sig++)
+        if ((t->sigs & SIGNAL_BIT(sig)) &&
+            !((t->group_had & SIGNAL_BIT(sig)) && p->group == t->leader))
+            sent |= send(p, sig);
+    /* One that is stopped would not see that it is to end. */
+    if (p->stopped && (t->sigs & (SIGNAL_BIT(SIGTERM) | SIGNAL_BIT(SIGHUP))))
+        (void)send(p, SIGCONT);
     return sent;
 }
 

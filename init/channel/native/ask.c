@@ -213,13 +213,17 @@ static int check_names(yyjson_val *body, struct err *e) {
     size_t i, n;
     yyjson_val *key, *value;
     const char *names[NMEMBERS];
+    uint32_t seen = 0; /* bit n: members[n] */
     for (i = 0; i < NMEMBERS; i++)
         names[i] = members[i].name;
     yyjson_obj_foreach(body, i, n, key, value) {
         const char *name = yyjson_get_str(key), *near = NULL;
-        bool known = false;
+        uint32_t known = 0;
         for (size_t k = 0; k < NMEMBERS; k++)
-            known |= strcmp(names[k], name) == 0;
+            known |= strcmp(names[k], name) == 0 ? 1U << k : 0;
+        if (known & seen)
+            return err_set(e, EINVAL, "'%s' is there twice", name);
+        seen |= known;
         near = known ? NULL : nearest(name, names, NMEMBERS);
         if (!known)
             return err_set(e, EINVAL, "'%.60s' is not a member of a job%s%s%s", name,

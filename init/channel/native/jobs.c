@@ -83,11 +83,11 @@ static void wait_for_start(struct http_exchange *x, struct job *j) {
 void native_fail_start(struct http_exchange *x, enum job_reason why, const char *words) {
     char buf[512];
     struct text t = TEXT(buf);
-    text_add(&t, "{\"error\":{\"code\":\"%s\",\"reason\":\"%s\",\"message\":",
-             why == JOB_LIMIT ? "limit" : "unprocessable", job_reason_text(why));
+    text_add(&t, "{\"error\":{\"code\":\"unprocessable\",\"reason\":\"%s\",\"message\":",
+             job_reason_text(why));
     text_json(&t, words, strlen(words));
     text_add(&t, "}}\n");
-    http_answer(x, why == JOB_LIMIT ? 429 : 422, "application/json", t.buf, t.len);
+    http_answer(x, 422, "application/json", t.buf, t.len);
 }
 
 struct job *native_start(struct http_exchange *x, struct job_ask *a, bool *known) {
@@ -102,7 +102,9 @@ struct job *native_start(struct http_exchange *x, struct job_ask *a, bool *known
     }
     if (!j)
         j = job_start(js, &a->spec, &why, &e);
-    if (!j)
+    if (!j && why == JOB_LIMIT) /* of ours, and it may be different in a while */
+        native_fail(x, 429, "limit", "%s", e.text);
+    else if (!j)
         native_fail_start(x, why, e.text);
     return j;
 }
@@ -136,6 +138,11 @@ void native_jobs_list(struct http_exchange *x, yyjson_val *body) {
     int tagged = http_param(x, "tag", tag, sizeof tag);
     if (!native_params(x, (const char *const[]){ "tag", NULL }))
         return;
+    if (tagged < 0) {
+        native_fail(x, 400, "invalid", "tag: no more than %d bytes, percent-encoded, without NUL",
+                    JOB_TEXT - 1);
+        return;
+    }
     size_t cap = ch->jobs.n * (JOB_RECORD_BYTES + 512) + 64;
     AUTO_FREE char *buf = malloc(cap);
     if (!buf) {

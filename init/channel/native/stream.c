@@ -171,6 +171,9 @@ static void stream_body_end(struct http_exchange *x) {
     s->input_ended = true;
     if (s->owner && s->reader.job && s->reader.job->stdin_open && !s->reader.job->pty)
         (void)job_close_stdin(s->reader.job);
+    /* Over TCP it may as well be gone: then this, which means nothing, is answered with a reset. */
+    if (s->begun && !s->over && s->shape == SHAPE_FRAMES && http_room(x) > FRAME_HEAD)
+        send_frame(x, FRAME_STDOUT, "", 0);
 }
 
 static void stream_room(struct http_exchange *x) { pump(x->ctx); }
