@@ -174,13 +174,17 @@ UNIT_BIN := $(addprefix $(V)/tests/unit/,$(UNIT)) \
 	$(if $(EMULATOR),,$(addprefix build/asan/tests/unit/,$(UNIT)))
 SIM_BIN := $(if $(SIM),$(V)/tests/sim $(if $(EMULATOR),,build/asan/tests/sim))
 DIFF_BIN := $(if $(EMULATOR),,$(addprefix build/asan/tests/differential/,$(DIFF)))
-RUN_UNIT := -j 2 -t 120 unit: $(filter $(V)/%,$(UNIT_BIN)) unit-asan: $(filter build/asan/%,$(UNIT_BIN))
-RUN_SIM := -j 2 -t 300 $(if $(SIM),sim: '$(V)/tests/sim $(BOOTS)' \
-	$(if $(EMULATOR),,sim-asan: 'build/asan/tests/sim $(BOOTS)'))
+# Those that measure time run alone.
+ALONE := t_probe_wait t_job_tree t_logs_role t_held_jobs t_job t_http_server
+RUN_UNIT := -t 120 unit: $(filter $(V)/%,$(UNIT_BIN)) \
+	unit-asan: $(filter $(addprefix build/asan/tests/unit/,$(ALONE)),$(UNIT_BIN)) \
+	-j 2 $(filter-out $(addprefix %/,$(ALONE)),$(filter build/asan/%,$(UNIT_BIN))) -j 1
+RUN_SIM := -t 300 $(if $(SIM),sim: '$(V)/tests/sim $(BOOTS)' \
+	$(if $(EMULATOR),,sim-asan: 'build/asan/tests/sim $(shell expr $(BOOTS) / 10)'))
 RUN_DIFF := -t 120 differential: $(DIFF_BIN)
 RUN_LINT := -t 300 lint: 'tools/lint $(RELEASE)'
 RUN_BINARY := -t 60 binary: 'tools/check-binary $(BIN)'
-RUN_INTEG := -j 1 -t 400 integration: $(INTEG)
+RUN_INTEG := -t 400 integration: $(INTEG)
 RUN_ENGINE := -t 1800 engine: $(wildcard tests/engine/run tests/engine/network)
 RUN_CROSS := -t 900 cross: tools/check-cross
 TALLY := tests/tally $(if $(EMULATOR),-r $(EMULATOR))
@@ -206,7 +210,7 @@ lint: $(BIN) ## Layers, writable globals, format, scripts, manuals; TIDY=1: clan
 	$(Q)$(if $(TIDY),TIDY=1) tests/tally $(RUN_LINT)
 test: $(BIN) $(UNIT_BIN) $(SIM_BIN) $(DIFF_BIN) ## Everything above, in one tally; sets up first
 	$(Q)tests/tally $(RUN_LINT) $(RUN_BINARY) $(RUN_UNIT) $(RUN_SIM) $(RUN_DIFF) \
-		$(RUN_INTEG) $(RUN_ENGINE) $(RUN_CROSS)
+		$(RUN_INTEG) -b $(RUN_CROSS) $(RUN_ENGINE)
 
 demo: $(BIN) ## A sandbox with a Docker engine in it, in a minute; sets the machine up first
 	$(Q)tests/engine/demo

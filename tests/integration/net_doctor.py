@@ -106,7 +106,7 @@ def without_rights(cell):
     status, text = doctor(w, cell, "[dns]\nmode = maybe\n")
     cell.ok(status == PROBLEM and "doctor.ini:4: dns.mode: 'maybe'" in text, "a bad config", text)
     status, text = doctor(w, cell, FORWARD, "--jsn")
-    cell.ok(status == PROBLEM and "usage: doctor" in text, "a bad option", text)
+    cell.ok(status == PROBLEM and "usage: pinnace doctor" in text, "a bad option", text)
 
 
 def well(cell):

@@ -59,7 +59,7 @@ static void tells_signals(void) {
     OK(job_signal(j, 0, JOB_TREE) == -EINVAL && job_signal(j, 65, JOB_TREE) == -EINVAL,
        "no such signal");
     forget(&c);
-    j = start(spec(SH("trap 'echo got; exit' USR1; echo up; while :; do sleep 0.01; done")));
+    j = start(spec(SH("trap 'echo got; exit' USR1; echo up; " WAIT)));
     attach(&c, j, 0, false);
     UNTIL(c.nout > 0);
     OK(job_signal(j, SIGUSR1, JOB_GROUP) == 0, "to the group");
@@ -314,7 +314,7 @@ static void has_a_terminal(void) {
     OK(c.ended && j->end.known && j->end.how.code == 4 && j->fds[JOB_STDOUT] < 0, "ended");
     OK(job_write(j, "x", 1) == -EPIPE && job_resize(j, 1, 1) == -ENOTTY, "and gone");
     forget(&c);
-    s.argv = SH("trap 'stty size' WINCH; echo up; while :; do sleep 0.02; done");
+    s.argv = SH("trap 'stty size' WINCH; echo up; " WAIT);
     s.user = NULL;
     j = start(s);
     attach(&c, j, 0, false);
@@ -366,7 +366,7 @@ static void is_abandoned(void) {
     OK(j->end.how.signaled && j->end.how.code == SIGHUP && !j->end.killed, "HUP");
     job_abandon(j); /* nothing */
     forget(&c);
-    j = start(spec(SH("trap '' HUP; echo up; while :; do sleep 1; done")));
+    j = start(spec(SH("trap '' HUP; echo up; " WAIT)));
     attach(&c, j, 0, false);
     UNTIL(c.nout);
     int64_t t = now_ms();
@@ -581,7 +581,7 @@ static void waits_for_pid1(void) {
 #ifdef __SANITIZE_ADDRESS__
 enum { MANY = 50 }; /* a fork takes twenty times as long */
 #else
-enum { MANY = 1000 };
+enum { MANY = 400 };
 #endif
 
 static size_t heap_kb(void) {

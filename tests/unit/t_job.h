@@ -20,6 +20,8 @@
 
 #define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
 #define SH(text)  ARGV("sh", "-c", text)
+/* A script that waits for what comes, but not for ever: a test may be killed, and this stays. */
+#define WAIT "i=0; while [ $((i += 1)) -lt 1000 ]; do sleep 0.02; done"
 
 static struct sys sys;
 static struct loop loop;

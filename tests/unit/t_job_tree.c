@@ -143,6 +143,22 @@ static void reaches_what_stays_behind(void) {
     end_tree(&c, j, SIGKILL, 2);
 }
 
+static void reaches_whom_nobody_knows(void) {
+    struct client c;
+    new_word("unknown"); /* in no session of the job's, and without its output */
+    struct job *j = start_tree(
+        &c, "(setsid bash -c '(" STAY ") >&- 2>&- &' x $1 >&- 2>&- &) ; sleep 0.2; echo up", NULL);
+    UNTIL(c.ended);
+    OK(alive(word) == 1 && j->fds[JOB_STDOUT] < 0, "one is left");
+    OK(job_signal(j, SIGTERM, JOB_TREE) == -ESRCH, "unknown");
+    UNTIL(alive(word) == 0);
+    OK(alive(word) == 0, "but signalled");
+    forget(&c);
+    j = run(&c, spec(ARGV("true")));
+    OK(job_signal(j, SIGTERM, JOB_TREE) == -ESRCH, "nobody is");
+    forget(&c);
+}
+
 static void spares_strangers(void) {
     struct client a, b;
     new_word("stranger");
@@ -183,10 +199,8 @@ static int sent_once(const char *out) {
 static void wakes_only_the_stopped(void) {
     struct client c;
     new_word("awake");
-    struct job *j = start_tree(&c,
-                               "trap 'echo cont' CONT; trap 'echo term; exit' TERM; echo up; "
-                               "while :; do sleep 0.05; done",
-                               NULL);
+    struct job *j =
+        start_tree(&c, "trap 'echo cont' CONT; trap 'echo term; exit' TERM; echo up; " WAIT, NULL);
     OK(job_signal(j, SIGTERM, JOB_TREE) == 0, "TERM");
     UNTIL(c.ended);
     OK(strstr(c.out, "term") && !strstr(c.out, "cont"), "and no CONT beside it: %s", c.out);
@@ -197,7 +211,7 @@ static void sends_once(void) {
     struct client c;
     new_word("once");
     struct job *j = start_tree(&c,
-                               "s='trap \"echo got\" USR1; echo up; while :; do sleep 0.05; done'; "
+                               "s='trap \"echo got\" USR1; echo up; " WAIT "'; "
                                "setsid bash -c \"$s\" x $1 & eval \"$s\"",
                                NULL);
     UNTIL(strstr(c.out, "up\nup"));
@@ -210,14 +224,16 @@ static void sends_once(void) {
 static void outruns_forks(void) {
     struct client c;
     new_word("forks"); /* each makes the next in a session of its own, and ends */
-    struct job *j = start_tree(
-        &c,
-        "f='setsid bash -c \"sleep 0.01; eval \\\"$f\\\"\" x $1 & exit'; export f; echo up; "
-        "for i in 1 2 3 4; do (eval \"$f\"); done; " STAY,
-        NULL);
+    struct job *j =
+        start_tree(&c,
+                   "f='[ $((n -= 1)) -gt 0 ] || exit; setsid bash -c \"sleep 0.01; eval "
+                   "\\\"$f\\\"\" x $1 & exit'; "
+                   "export f n=1000; echo up; " /* so that it ends, whatever becomes of us */
+                   "for i in 1 2 3 4; do (eval \"$f\"); done; " STAY,
+                   NULL);
     turn_for(300);
     int rounds = 0;
-    for (; rounds < 20 && alive(word); rounds++) {
+    for (; rounds < 100 && alive(word); rounds++) {
         (void)job_signal(j, SIGKILL, JOB_TREE);
         UNTIL(!js.walker.pid);
         turn_for(50);
@@ -292,6 +308,7 @@ int main(int argc, char **argv) {
     channel_open();
     reaches_everybody();
     reaches_what_stays_behind();
+    reaches_whom_nobody_knows();
     spares_strangers();
     spares_who_has_the_number_now();
     wakes_only_the_stopped();

@@ -255,7 +255,7 @@ static int announced(void *arg) {
     return read(*(int *)arg, &c, 1) < 0 && errno == EAGAIN ? EDOM : EBADF;
 }
 
-static void announces(void) {
+static void knows_its_exec_fd(void) {
     int exec_fd = -1;
     struct err e;
     struct spawn_req r = request(ARGV("true"));
@@ -494,7 +494,7 @@ int main(int argc, char **argv) {
     enters_home();
     overrides_the_environment();
     judges_formats();
-    announces();
+    knows_its_exec_fd();
     sets_stdio_and_descriptors();
     sets_limits();
     makes_sessions();

@@ -78,7 +78,7 @@ struct job {
     struct job_end end;
     enum job_reason reason; /* JOB_FAILED */
     char why[200];          /* JOB_FAILED: in words, with the name concerned */
-    unsigned refs;          /* readers and inputs; while any, the job is not forgotten */
+    unsigned refs;          /* readers; while there is one, or an input, it is not forgotten */
     /* the rest is this module's */
     struct link readers, inputs;
     struct link touched, owing, walked, by_end; /* in lists of `jobs` */
@@ -100,8 +100,8 @@ struct job {
 
 struct jobs_args {
     struct loop *loop;
-    struct children *children; /* the channel's: SIGCHLD is the caller's to pass on, SIGPIPE his to
-                                * block or ignore */
+    struct children *children; /* the channel's; SIGCHLD is the caller's to pass on to them, and
+                                * SIGPIPE to block or ignore */
     int pid1;                  /* the socket */
     void *table;               /* of records: channel_role.job_table */
     const char *const *env;
@@ -209,7 +209,9 @@ enum job_scope { JOB_TREE, JOB_GROUP, JOB_LEADER };
 
 /* Send `sig` (1..64). TREE: the session, the group, every descendant, and whoever has
  * PINNACE_JOB=id in its environment, found by a fork that walks /proc until a walk finds nobody
- * new. 0, or -ESRCH when it has ended. */
+ * new. 0; -errno of kill(2); -ESRCH when it has ended. TERM and KILL to the tree of one that has
+ * ended still go to whoever it has left behind: -ESRCH then says that nobody of them is known yet.
+ */
 int job_signal(struct job *j, int sig, enum job_scope scope);
 
 /* The client that started it has gone and it was not to be detached: HUP to the tree, and KILL 2 s

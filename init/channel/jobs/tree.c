@@ -99,6 +99,12 @@ void jobs_walk_init(struct jobs *js) {
 
 /* --- asked for ------------------------------------------------------------------------------ */
 
+/* Does its leader's group or its output show that it has left somebody behind? Of those who have
+ * left both, only a walk can tell. */
+static bool has_left(const struct job *j) {
+    return j->fds[JOB_STDOUT] >= 0 || j->fds[JOB_STDERR] >= 0 || kill(-j->leader, 0) == 0;
+}
+
 int job_signal(struct job *j, int sig, enum job_scope scope) {
     bool ends = sig == SIGKILL || sig == SIGTERM;
     if (sig < 1 || sig > SIGNAL_MAX)
@@ -110,8 +116,9 @@ int job_signal(struct job *j, int sig, enum job_scope scope) {
         record_write(j);
     }
     if (scope == JOB_TREE) {
+        bool gone = j->reaped && !has_left(j);
         job_send_tree(j, sig);
-        return 0;
+        return gone ? -ESRCH : 0;
     }
     if (sig == SIGKILL)
         j->kill_sent = true;
