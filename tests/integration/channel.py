@@ -51,7 +51,6 @@ class Answer:
 
 class Wire:
     """Bytes of a socket, read by line, by number or to the end."""
-
     def __init__(self, sock):
         self.sock, self.have = sock, bytearray()
 
@@ -123,7 +122,6 @@ def frame(kind, payload=b""):
 
 class Outcome:
     """What a stream has said until its end."""
-
     def __init__(self):
         self.started = self.ended = None
         self.pieces = {STDOUT: [], STDERR: []}
@@ -155,7 +153,6 @@ class Outcome:
 
 class Stream:
     """Frames, of an upgraded connection or of a chunked body."""
-
     def __init__(self, wire, answer, upgraded):
         self.wire, self.answer, self.upgraded = wire, answer, upgraded
         self.pieces = None if upgraded else wire.chunks()
@@ -297,7 +294,8 @@ class Client:
             self.close()  # closed by the other side meanwhile; there is nothing that it may say
         self.wire = self.wire or Wire(self.connect())
         try:
-            with contextlib.suppress(BrokenPipeError):  # it may have answered before it was told all
+            with contextlib.suppress(
+                    BrokenPipeError):  # it may have answered before it was told all
                 self.wire.sock.sendall(text)
             got = self.wire.head()
             while got[0] == 100:
@@ -380,6 +378,7 @@ class Client:
         def find():
             j = self.job(id)
             return j if j.get("state") == "ended" else None
+
         return wait_for(find, seconds) or self.job(id)
 
     def attach(self, id, query="", upgrade=True):
@@ -418,6 +417,7 @@ def tcp(port, token=TOKEN, **kw):
 
 
 # --- what the kernel says of the box's processes
+
 
 def tree(pid):
     """All descendants of a process, as we see them."""

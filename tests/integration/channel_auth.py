@@ -62,6 +62,7 @@ def answer(address, request, timeout=10):
 
 # --- by the peer
 
+
 def ask_as(uid, path, asked, gid=9, groups=()):
     """[status, answer] of each (method, target, fields), asked by another user: in a fork."""
     r, w = os.pipe()
@@ -73,8 +74,9 @@ def ask_as(uid, path, asked, gid=9, groups=()):
             os.setresuid(uid, uid, uid)
             for method, target, fields in asked:
                 try:
-                    code, got, _ = answer(path, f"{method} {target} HTTP/1.1\r\nHost: x\r\n{fields}"
-                                          "Connection: close\r\n\r\n".encode(), 5)
+                    code, got, _ = answer(
+                        path, f"{method} {target} HTTP/1.1\r\nHost: x\r\n{fields}"
+                        "Connection: close\r\n\r\n".encode(), 5)
                     out.append([code, got.decode(errors="replace")])
                 except OSError as why:
                     out.append([0, repr(why)])
@@ -101,15 +103,17 @@ def peers():
         ok([c for c, _ in got] == [200, 200], f"uid {uid}, one of users: may ask", got)
     got = ask_as(4999, path, [(m, p, "") for m, p in ALL])
     bad = [(r, g) for r, g in zip(ALL, got) if g[0] != (200 if r[1] in PUBLIC else 403)]
-    ok(len(ALL) > 30 and not bad, f"uid 4999: 403 for {len(ALL) - 2} routes, 200 for /livez and /readyz",
-       bad[:4])
+    ok(
+        len(ALL) > 30 and not bad,
+        f"uid 4999: 403 for {len(ALL) - 2} routes, 200 for /livez and /readyz", bad[:4])
     ok('"code":"permission"' in got[3][1], "and says why", got[3])
     got = ask_as(4999, path, [("GET", "/v1/status", f"Authorization: Bearer {TOKEN}\r\n"),
                               ("GET", "/v1/nothing", ""), ("OPTIONS", "/v1/exec", ""),
                               ("GET", "/livez/../v1/status", ""), ("GET", "//v1/status", ""),
                               ("HEAD", "/v1/status", ""), ("HEAD", "/livez", "")])
-    ok([c for c, _ in got][:2] == [403, 403] and got[3][0] in (403, 404) and got[4][0] in (403, 404) and
-       [c for c, _ in got][5:] == [403, 200], "a token does not help there, nor another spelling", got)
+    ok([c for c, _ in got][:2] == [403, 403] and got[3][0] in (403, 404) and
+       got[4][0] in (403, 404) and [c for c, _ in got][5:] == [403, 200],
+       "a token does not help there, nor another spelling", got)
     got = ask_as(4999, path, [("GET", "/v1/status", "")], gid=0, groups=[0, 4711])
     ok(got[0][0] == 403, "nor root's group", got)
     b.kill()
@@ -123,6 +127,7 @@ def peers():
 
 # --- by the token
 
+
 def tokens():
     """tokens"""
     port = free_port()
@@ -134,9 +139,10 @@ def tokens():
     for method, path in ALL:
         c = Client(a, fields=closing)
         got = c.call(method, path)
-        want = (200,) if path in PUBLIC else (401,)
-        if got.status not in want or (got.status == 401 and (got.error != "unauthorized" or
-                                                             got.fields.get("www-authenticate") != "Bearer")):
+        want = (200, ) if path in PUBLIC else (401, )
+        if got.status not in want or (got.status == 401 and
+                                      (got.error != "unauthorized" or
+                                       got.fields.get("www-authenticate") != "Bearer")):
             bad.append((method, path, got))
     ok(not bad, f"without a token: 401 for {len(ALL) - 2} routes, with WWW-Authenticate", bad[:4])
     for target in ("/v1/nothing", "/", "/v1/status?x=1"):
@@ -144,35 +150,40 @@ def tokens():
 
     def auth(value, more=""):
         began = time.monotonic()
-        code, text, closed = answer(a, f"GET /v1/status HTTP/1.1\r\nHost: x\r\n{more}Authorization: {value}\r\n"
-                                    "Connection: close\r\n\r\n".encode("latin-1"), 5)
+        code, text, closed = answer(
+            a, f"GET /v1/status HTTP/1.1\r\nHost: x\r\n{more}Authorization: {value}\r\n"
+            "Connection: close\r\n\r\n".encode("latin-1"), 5)
         return code, time.monotonic() - began, closed, text[:300]
+
     for value in (f"Bearer {TOKEN}", f"bearer {TOKEN}", f"BEARER {TOKEN}", f"  Bearer {TOKEN}  "):
         got = auth(value)
         ok(got[0] == 200 and got[1] < 0.4, f"{value!r}: 200", got)
     wrong = ("Bearer wrong", "Bearer ", "Bearer", "", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x",
-                  f"Bearer {TOKEN.upper()}", f"Bearer x{TOKEN}", f"Bearer {TOKEN} x", f"Basic {TOKEN}", TOKEN,
-                  "Bearer " + "x" * 4096, "Bearer " + "x" * 30000, f"Bearer {TOKEN}" + "x" * 5000,
-                  f"Bearer\t{TOKEN}", f"Bearer \xff{TOKEN}")
+             f"Bearer {TOKEN.upper()}", f"Bearer x{TOKEN}", f"Bearer {TOKEN} x", f"Basic {TOKEN}",
+             TOKEN, "Bearer " + "x" * 4096, "Bearer " + "x" * 30000, f"Bearer {TOKEN}" + "x" * 5000,
+             f"Bearer\t{TOKEN}", f"Bearer \xff{TOKEN}")
     with concurrent.futures.ThreadPoolExecutor(len(wrong)) as pool:
         answers = list(pool.map(auth, wrong))
     for value, got in zip(wrong, answers):
-        ok(got[0] == 401 and 0.45 < got[1] < 3 and got[2], f"{value[:60]!r}: 401, after half a second, closed",
-           got)
+        ok(got[0] == 401 and 0.45 < got[1] < 3 and got[2],
+           f"{value[:60]!r}: 401, after half a second, closed", got)
     got = auth("Bearer wrong", f"Authorization: Bearer {TOKEN}\r\n")
     ok(got[0] in (400, 401), "Authorization twice: no", got)
     got = auth(f"Bearer {TOKEN}", "Authorization: Bearer wrong\r\n")
     ok(got[0] in (400, 401), "in either order", got)
     ok(Client(a).get(f"/v1/status?token={TOKEN}").status == 401, "a token in the query is none")
     # one that waits for its 401 is not asked anything else
-    code, text, closed = answer(a, b"GET /v1/status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\n\r\n" +
-                                f"GET /livez HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
-    ok(code == 401 and text.count(b"HTTP/1.1 ") == 1 and closed, "nothing after a wrong token is read", text)
+    code, text, closed = answer(
+        a, b"GET /v1/status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\n\r\n" +
+        f"GET /livez HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
+    ok(code == 401 and text.count(b"HTTP/1.1 ") == 1 and closed,
+       "nothing after a wrong token is read", text)
     c = tcp(port)
     first = c.get("/v1/status")
     wire = c.wire
     again = c.get("/v1/jobs")
-    ok((first.status, again.status) == (200, 200) and c.wire is wire, "each request shows it, on one connection")
+    ok((first.status, again.status) == (200, 200) and c.wire is wire,
+       "each request shows it, on one connection")
     c.fields.pop("Authorization")
     ok(c.get("/v1/jobs").status == 401, "and one that does not is refused on the same")
 
@@ -182,7 +193,12 @@ def tokens():
     def guess():
         while time.monotonic() < stop:
             with contextlib.suppress(OSError):
-                codes.append(answer(a, b"GET /v1/status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer no\r\n\r\n")[0])
+                codes.append(
+                    answer(
+                        a,
+                        b"GET /v1/status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer no\r\n\r\n")
+                    [0])
+
     guessers = [threading.Thread(target=guess) for _ in range(48)]
     for x in guessers:
         x.start()
@@ -196,11 +212,14 @@ def tokens():
         x.join()
     ok(took and sorted(took)[len(took) // 2] < 0.1 and max(took) < 0.5,
        "48 that guess do not delay the one who knows", (max(took, default=None), len(took)))
-    ok(set(codes) <= {401, 0} and 401 in codes and len(codes) < 48 * 8, "and get two guesses a second each",
-       (len(codes), set(codes)))
+    ok(
+        set(codes) <= {401, 0} and 401 in codes and len(codes) < 48 * 8,
+        "and get two guesses a second each", (len(codes), set(codes)))
     ok(b.status().get("role_restarts") == 0, "the channel stands", b)
-    ok(TOKEN not in b.err() and TOKEN not in b.out() and TOKEN not in
-       "".join(open(f"/proc/{p}/cmdline").read() for p in (b.init, b.role("channel"))), "the token is printed nowhere")
+    ok(
+        TOKEN not in b.err() and TOKEN not in b.out() and TOKEN not in "".join(
+            open(f"/proc/{p}/cmdline").read() for p in (b.init, b.role("channel"))),
+        "the token is printed nowhere")
     env = unix(b).run(["env"]).out
     ok(TOKEN.encode() not in env, "nor in the environment of jobs", env)
     b.kill()
@@ -209,18 +228,22 @@ def tokens():
 def token_files():
     """token-file, PINNACE_CHANNEL_REMOTE_TOKEN"""
     file, port = f"{t.dir}/token", free_port()
-    for text, works in ((f"{TOKEN}\n", True), (f"{TOKEN}\r\n", True), (TOKEN, True), ("", False), ("\n\n", False),
-                        ("x" * 100000, False)):
+    for text, works in ((f"{TOKEN}\n", True), (f"{TOKEN}\r\n", True), (TOKEN, True), ("", False),
+                        ("\n\n", False), ("x" * 100000, False)):
         with open(file, "w") as f:
             f.write(text)
         b = Box(t, tcp_section(port, f"token-file = {file}"), ["sleep", "600"])
         up = wait_for(lambda: b.status().get("ready") or b.p.poll() is not None)
         if works:
-            ok(up and tcp(port).get("/v1/status").status == 200 and tcp(port, "no").get("/v1/status").status == 401,
-               f"token-file with {text[-4:]!r} at its end", b)
+            ok(
+                up and tcp(port).get("/v1/status").status == 200 and
+                tcp(port, "no").get("/v1/status").status == 401,
+                f"token-file with {text[-4:]!r} at its end", b)
         else:
-            codes = [tcp(port, x).get("/v1/status").status if b.p.poll() is None else "down"
-                     for x in ("", TOKEN, text[:100].strip())]
+            codes = [
+                tcp(port, x).get("/v1/status").status if b.p.poll() is None else "down"
+                for x in ("", TOKEN, text[:100].strip())
+            ]
             ok(not {200} & set(codes) and re.search(r"token-file.*", b.err()),
                f"token-file with {text[:4]!r}: nobody is let in, and the log says so", (codes, b))
         b.kill()
@@ -230,10 +253,12 @@ def token_files():
     ok((down or tcp(port).get("/v1/status").status in (401, 403)) and f"{t.dir}/none" in b.err(),
        "token-file that is not there: nobody is let in, the log names it", b)
     b.kill()
-    b = Box(t, tcp_section(port, ""), ["sh", "-c", "env; exec sleep 600"],
+    b = Box(t,
+            tcp_section(port, ""), ["sh", "-c", "env; exec sleep 600"],
             env={"PINNACE_CHANNEL_REMOTE_TOKEN": TOKEN})
     wait_for(lambda: b.status().get("ready"))
-    ok(b.p.poll() is None and tcp(port).get("/v1/status").status == 200, "a token from the environment", b)
+    ok(b.p.poll() is None and tcp(port).get("/v1/status").status == 200,
+       "a token from the environment", b)
     env = unix(b).run(["env"]).out
     ok(TOKEN.encode() not in env and b.prints("PATH") and TOKEN not in b.out(),
        "which neither CMD nor jobs get to see", (env, b.out()))
@@ -242,35 +267,53 @@ def token_files():
 
 # --- by the origin
 
+
 def origins():
     """browsers"""
     good, port = "https://good.example", free_port()
-    b = Box(t, f"[channel local]\norigins = {good} http://localhost:3000\n" + tcp_section(port), ["sleep", "600"])
+    b = Box(t, f"[channel local]\norigins = {good} http://localhost:3000\n" + tcp_section(port),
+            ["sleep", "600"])
     wait_for(lambda: b.status().get("ready"))
     u, r = unix(b), tcp(port)
     for c, name in ((u, "unix"), (r, "tcp")):
-        for origin in ("http://evil.example", "null", "", f"{good}.evil.example", f"{good}:443", "https://good.exampl",
-                       "HTTPS://GOOD.EXAMPLE", f"{good} http://localhost:3000"):
-            a = [c.get("/v1/status", Origin=origin), c.post("/v1/exec", {"argv": ["true"]}, Origin=origin),
-                 c.get("/livez", Origin=origin), c.call("OPTIONS", "/v1/exec", Origin=origin)]
+        for origin in ("http://evil.example", "null", "", f"{good}.evil.example", f"{good}:443",
+                       "https://good.exampl", "HTTPS://GOOD.EXAMPLE",
+                       f"{good} http://localhost:3000"):
+            a = [
+                c.get("/v1/status", Origin=origin),
+                c.post("/v1/exec", {"argv": ["true"]}, Origin=origin),
+                c.get("/livez", Origin=origin),
+                c.call("OPTIONS", "/v1/exec", Origin=origin)
+            ]
             ok([x.status for x in a] == [403] * 4 and
-               not any("access-control-allow-origin" in x.fields for x in a), f"{name}: Origin {origin!r}: 403", a)
+               not any("access-control-allow-origin" in x.fields for x in a),
+               f"{name}: Origin {origin!r}: 403", a)
         ok(not c.jobs(), f"{name}: and no job was started", c.jobs())
     a = u.get("/v1/status", Origin=good)
-    ok(a.status == 200 and a.fields.get("access-control-allow-origin") == good and
-       "origin" in a.fields.get("vary", "").lower() and "access-control-allow-credentials" not in a.fields,
-       "an allowed origin is answered, and named", a)
-    a = u.call("OPTIONS", "/v1/exec", Origin=good, Access_Control_Request_Method="POST",
+    ok(
+        a.status == 200 and a.fields.get("access-control-allow-origin") == good and
+        "origin" in a.fields.get("vary", "").lower() and
+        "access-control-allow-credentials" not in a.fields,
+        "an allowed origin is answered, and named", a)
+    a = u.call("OPTIONS",
+               "/v1/exec",
+               Origin=good,
+               Access_Control_Request_Method="POST",
                Access_Control_Request_Headers="authorization, content-type")
     allows = a.fields.get("access-control-allow-methods", "")
-    ok(a.status in (200, 204) and a.fields.get("access-control-allow-origin") == good and "POST" in allows and
-       "authorization" in a.fields.get("access-control-allow-headers", "").lower(), "preflight", a)
+    ok(
+        a.status in (200, 204) and a.fields.get("access-control-allow-origin") == good and
+        "POST" in allows and
+        "authorization" in a.fields.get("access-control-allow-headers", "").lower(), "preflight", a)
     a = r.get("/v1/status", Origin=good)
     ok(a.status == 403, "origins are each channel's own", a)
     b.kill()
     b = Box(t, tcp_section(port, f"token = {TOKEN}\norigins = {good}"), ["sleep", "600"])
     wait_for(lambda: b.status().get("ready"))
-    a = Client(("127.0.0.1", port)).call("OPTIONS", "/v1/exec", Origin=good, Access_Control_Request_Method="POST")
+    a = Client(("127.0.0.1", port)).call("OPTIONS",
+                                         "/v1/exec",
+                                         Origin=good,
+                                         Access_Control_Request_Method="POST")
     ok(a.status in (200, 204), "a preflight, which has no token, is answered", a)
     a = Client(("127.0.0.1", port)).get("/v1/status", Origin=good)
     ok(a.status == 401 and a.fields.get("access-control-allow-origin") == good,
@@ -281,39 +324,42 @@ def origins():
 
 # --- configuration
 
+
 def configuration():
     """config errors"""
     for text, words in (
-            ("[channel r]\nlisten = tcp:127.0.0.1:9\n", "token"),
-            ("[channel r]\nlisten = tcp:0.0.0.0:9\nauth = token\n", "token"),
-            ("[channel r]\nlisten = vsock:9\n", "token"),
-            ("[channel r]\nlisten = tcp:127.0.0.1:9\nauth = peer\n", "auth = peer"),
-            ("[channel r]\nlisten = tcp:127.0.0.1:9\ntoken = a\ntoken-file = /b\n", "token"),
-            ("[channel r]\nlisten = tcp:127.0.0.1\ntoken = a\n", "listen"),
-            ("[channel r]\nlisten = tcp:host.example:80\ntoken = a\n", "listen"),
-            ("[channel r]\nlisten = tcp:127.0.0.1:70000\ntoken = a\n", "listen"),
-            ("[channel r]\nlisten = udp:127.0.0.1:70\ntoken = a\n", "listen"),
-            ("[channel r]\nlisten = unix:relative\n", "listen"),
-            ("[channel r]\nlisten = unix:/" + "x" * 200 + "\n", "listen"),
-            ("[channel r]\ntoken = a\n", "listen"),
-            ("[channel r]\nlisten = tcp:127.0.0.1:9\nauth = maybe\n", "auth"),
-            ("[channel r]\nlisten = tcp:127.0.0.1:9\ntoken = a\nmode = 999\n", "mode"),
-            ("[channel r]\nlisten = tcp:127.0.0.1:9\ntoken = a\n[channel s]\nlisten = tcp:127.0.0.1:9\ntoken = a\n",
-             "listens there already"),
-            ("[channel r]\nlisten = tcp:127.0.0.1:9\ntokn = a\n", "tokn")):
+        ("[channel r]\nlisten = tcp:127.0.0.1:9\n",
+         "token"), ("[channel r]\nlisten = tcp:0.0.0.0:9\nauth = token\n",
+                    "token"), ("[channel r]\nlisten = vsock:9\n", "token"),
+        ("[channel r]\nlisten = tcp:127.0.0.1:9\nauth = peer\n",
+         "auth = peer"), ("[channel r]\nlisten = tcp:127.0.0.1:9\ntoken = a\ntoken-file = /b\n",
+                          "token"), ("[channel r]\nlisten = tcp:127.0.0.1\ntoken = a\n", "listen"),
+        ("[channel r]\nlisten = tcp:host.example:80\ntoken = a\n",
+         "listen"), ("[channel r]\nlisten = tcp:127.0.0.1:70000\ntoken = a\n",
+                     "listen"), ("[channel r]\nlisten = udp:127.0.0.1:70\ntoken = a\n",
+                                 "listen"), ("[channel r]\nlisten = unix:relative\n", "listen"),
+        ("[channel r]\nlisten = unix:/" + "x" * 200 + "\n",
+         "listen"), ("[channel r]\ntoken = a\n",
+                     "listen"), ("[channel r]\nlisten = tcp:127.0.0.1:9\nauth = maybe\n", "auth"),
+        ("[channel r]\nlisten = tcp:127.0.0.1:9\ntoken = a\nmode = 999\n", "mode"),
+        ("[channel r]\nlisten = tcp:127.0.0.1:9\ntoken = a\n[channel s]\nlisten = tcp:127.0.0.1:9\ntoken = a\n",
+         "listens there already"), ("[channel r]\nlisten = tcp:127.0.0.1:9\ntokn = a\n", "tokn")):
         b = Box(t, text, ["sleep", "600"])
         status = b.wait(10)
         ok(status == 125 and words in b.err() and "box.ini" in b.err(),
            f"{text.replace(chr(10), ' | ')[:90]}: refused, with words", (status, b))
     for address, warns in (("127.0.0.1", False), ("0.0.0.0", True)):
         port = free_port()
-        b = Box(t, f"[channel open]\nlisten = tcp:{address}:{port}\nauth = none\n", ["sleep", "600"])
+        b = Box(t, f"[channel open]\nlisten = tcp:{address}:{port}\nauth = none\n",
+                ["sleep", "600"])
         wait_for(lambda: b.status().get("ready"))
         a = Client(("127.0.0.1", port))
-        ok(a.get("/v1/status").status == 200 and a.run(["echo", "x"]).out == b"x\n",
-           f"auth = none on {address}: anybody may ask", b)
-        ok(bool(re.search(r"(?i)warn.*channel open", b.err())) == warns,
-           f"and that is {'' if warns else 'not '}warned about", b)
+        ok(
+            a.get("/v1/status").status == 200 and a.run(["echo", "x"]).out == b"x\n",
+            f"auth = none on {address}: anybody may ask", b)
+        ok(
+            bool(re.search(r"(?i)warn.*channel open", b.err())) == warns,
+            f"and that is {'' if warns else 'not '}warned about", b)
         ok(a.get("/v1/status", Origin="http://evil.example").status == 403, "but not browsers")
         b.kill()
     b = Box(t, "[channel local]\nlisten = none\n", ["sleep", "0.3"])
@@ -350,21 +396,29 @@ SMUGGLING = (
     ("a blank before the colon", GET + b"X : a\r\n\r\n"),
     ("a tab before the colon", GET + b"X\t: a\r\n\r\n"),
     ("a blank before the length's colon", POST + b"Content-Length : 17\r\n\r\n" + BODY),
-    ("no colon", GET + b"X\r\n\r\n"), ("no name", GET + b": a\r\n\r\n"),
-    ("a blank in a name", GET + b"X Y: a\r\n\r\n"), ("a bracket in a name", GET + b"X(Y): a\r\n\r\n"),
-    ("ä in a name", GET + b"X\xc3\xa4: a\r\n\r\n"), ("NUL in a name", GET + b"X\0: a\r\n\r\n"),
-    ("NUL in a value", GET + b"X: a\0b\r\n\r\n"), ("a control character in a value", GET + b"X: a\x01b\r\n\r\n"),
+    ("no colon", GET + b"X\r\n\r\n"),
+    ("no name", GET + b": a\r\n\r\n"),
+    ("a blank in a name", GET + b"X Y: a\r\n\r\n"),
+    ("a bracket in a name", GET + b"X(Y): a\r\n\r\n"),
+    ("ä in a name", GET + b"X\xc3\xa4: a\r\n\r\n"),
+    ("NUL in a name", GET + b"X\0: a\r\n\r\n"),
+    ("NUL in a value", GET + b"X: a\0b\r\n\r\n"),
+    ("a control character in a value", GET + b"X: a\x01b\r\n\r\n"),
     ("DEL in a value", GET + b"X: a\x7fb\r\n\r\n"),
-    ("no Host", b"GET /livez HTTP/1.1\r\n\r\n"), ("Host twice", GET + b"Host: x\r\n\r\n"),
+    ("no Host", b"GET /livez HTTP/1.1\r\n\r\n"),
+    ("Host twice", GET + b"Host: x\r\n\r\n"),
     ("Host twice, another", GET + b"host: y\r\n\r\n"),
     ("two blanks", b"GET  /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
     ("a tab between", b"GET\t/livez HTTP/1.1\r\nHost: x\r\n\r\n"),
     ("a blank at the end", b"GET /livez HTTP/1.1 \r\nHost: x\r\n\r\n"),
     ("a blank in the target", b"GET /livez /x HTTP/1.1\r\nHost: x\r\n\r\n"),
     ("a blank first", b" GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
-    ("HTTP/0.9", b"GET /livez\r\n\r\n"), ("HTTP/1.2", b"GET /livez HTTP/1.2\r\nHost: x\r\n\r\n"),
-    ("HTTP/2.0", b"GET /livez HTTP/2.0\r\nHost: x\r\n\r\n"), ("http/1.1", b"GET /livez http/1.1\r\nHost: x\r\n\r\n"),
-    ("HTTP/1.1x", b"GET /livez HTTP/1.1x\r\nHost: x\r\n\r\n"), ("HTTP/11", b"GET /livez HTTP/11\r\nHost: x\r\n\r\n"),
+    ("HTTP/0.9", b"GET /livez\r\n\r\n"),
+    ("HTTP/1.2", b"GET /livez HTTP/1.2\r\nHost: x\r\n\r\n"),
+    ("HTTP/2.0", b"GET /livez HTTP/2.0\r\nHost: x\r\n\r\n"),
+    ("http/1.1", b"GET /livez http/1.1\r\nHost: x\r\n\r\n"),
+    ("HTTP/1.1x", b"GET /livez HTTP/1.1x\r\nHost: x\r\n\r\n"),
+    ("HTTP/11", b"GET /livez HTTP/11\r\nHost: x\r\n\r\n"),
     ("HTTP/2's preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
     ("a target without slash", b"GET livez HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -403,7 +457,8 @@ SMUGGLING = (
     ("a chunk size +11", POST + TE + b"\r\n+11\r\n" + BODY + b"\r\n0\r\n\r\n"),
     ("a blank before a chunk size", POST + TE + b"\r\n 11\r\n" + BODY + b"\r\n0\r\n\r\n"),
     ("no chunk size", POST + TE + b"\r\n\r\n" + BODY + b"\r\n0\r\n\r\n"),
-    ("a chunk size of 17 digits", POST + TE + b"\r\n00000000000000011\r\n" + BODY + b"\r\n0\r\n\r\n"),
+    ("a chunk size of 17 digits",
+     POST + TE + b"\r\n00000000000000011\r\n" + BODY + b"\r\n0\r\n\r\n"),
     ("a chunk size of 2^64", POST + TE + b"\r\n10000000000000011\r\n" + BODY + b"\r\n0\r\n\r\n"),
     ("a chunk that is longer", POST + TE + b"\r\n10\r\n" + BODY + b"\r\n0\r\n\r\n"),
     ("LF after a chunk size", POST + TE + b"\r\n11\n" + BODY + b"\r\n0\r\n\r\n"),
@@ -430,26 +485,33 @@ def smuggling():
                len(re.findall(rb"HTTP/1\.1 \d{3} ", got)) == 1,
                f"{how}: {name}: refused, and the connection closed", (code, closed, got[:800]))
     ok(not c.jobs(), "and no job came of any of them", c.jobs())
-    for name, text, code in (
-            ("a request", GET + b"\r\n", 200), ("an empty line before", b"\r\n" + GET + b"\r\n", 200),
-            ("blanks around a value", GET + b"X: \t a \t\r\n\r\n", 200), ("no value", GET + b"X:\r\n\r\n", 200),
-            ("ä in a value", GET + b"X: \xc3\xa4\r\n\r\n", 200),
-            ("HTTP/1.0", b"GET /livez HTTP/1.0\r\n\r\n", 200),
-            ("a length of 0 for GET", GET + b"Content-Length: 0\r\n\r\n", 200),
-            ("a length with zeros before", POST + b"Content-Length: 0017\r\n\r\n" + BODY, 201),
-            ("CHUNKED", POST + b"Transfer-Encoding: CHUNKED\r\n\r\n" + CHUNKED, 201),
-            ("extensions and trailers", POST + TE + b"\r\n11;a=\"b\"\r\n" + BODY + b"\r\n0;c\r\nX: y\r\n\r\n", 201),
-            ("chunks of a byte", POST + TE + b"\r\n" + b"".join(b"1\r\n%c\r\n" % x for x in BODY) + b"0\r\n\r\n", 201)):
+    for name, text, code in (("a request", GET + b"\r\n",
+                              200), ("an empty line before", b"\r\n" + GET + b"\r\n",
+                                     200), ("blanks around a value", GET + b"X: \t a \t\r\n\r\n",
+                                            200), ("no value", GET + b"X:\r\n\r\n", 200),
+                             ("ä in a value", GET + b"X: \xc3\xa4\r\n\r\n",
+                              200), ("HTTP/1.0", b"GET /livez HTTP/1.0\r\n\r\n", 200),
+                             ("a length of 0 for GET", GET + b"Content-Length: 0\r\n\r\n",
+                              200), ("a length with zeros before",
+                                     POST + b"Content-Length: 0017\r\n\r\n" + BODY, 201),
+                             ("CHUNKED", POST + b"Transfer-Encoding: CHUNKED\r\n\r\n" + CHUNKED,
+                              201), ("extensions and trailers", POST + TE + b"\r\n11;a=\"b\"\r\n" +
+                                     BODY + b"\r\n0;c\r\nX: y\r\n\r\n", 201),
+                             ("chunks of a byte",
+                              POST + TE + b"\r\n" + b"".join(b"1\r\n%c\r\n" % x
+                                                             for x in BODY) + b"0\r\n\r\n", 201)):
         last = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         got_code, got, closed = answer(c.address, text + last, 4)
-        ok(got_code == code and closed and got.count(b"HTTP/1.1 200") >= 1, f"{name}: {code}", got[:400])
+        ok(got_code == code and closed and got.count(b"HTTP/1.1 200") >= 1, f"{name}: {code}",
+           got[:400])
     for name, text in (("a body", CL + b"\r\n" + BODY), ("a chunked body", TE + b"\r\n" + CHUNKED)):
         code, got, closed = answer(c.address, GET + text + GET + b"Connection: close\r\n\r\n", 4)
         codes = re.findall(rb"HTTP/1\.1 (\d{3}) ", got)
         ok(codes in ([b"413"], [b"413", b"200"]) and closed,
            f"{name} for GET: 413, and it is not taken for a request", got)
-    return_code, got, _ = answer(c.address, GET + b"\r\n" + b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n" +
-                                 GET + b"Connection: close\r\n\r\n")
+    return_code, got, _ = answer(
+        c.address, GET + b"\r\n" + b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n" + GET +
+        b"Connection: close\r\n\r\n")
     ok(return_code == 200 and got.count(b"HTTP/1.1 200") == 3 and got.count(b"alive") == 2,
        "three requests at once are answered in order", got)
     with c.connect() as s:
@@ -464,7 +526,8 @@ def smuggling():
         second = s.recv(4096)
         ok(first == b"HTTP/1.1 100 Continue\r\n\r\n" and second.startswith(b"HTTP/1.1 201"),
            "Expect: 100-continue", (first, second))
-    ok(b.status().get("role_restarts") == 0 and b.status().get("bugs") == 0, "the channel stands", b)
+    ok(b.status().get("role_restarts") == 0 and b.status().get("bugs") == 0, "the channel stands",
+       b)
     b.kill()
 
 
@@ -476,47 +539,67 @@ def oversized():
     c, a = unix(b), ("127.0.0.1", port)
     mib16 = 16 << 20
     spaces = b'{"argv":["true"]' + b" " * 100000 + b"}"
-    for name, text, want in (
-            ("a line of 8 KiB + 1", b"GET /" + b"a" * (8193 - 14) + b" HTTP/1.1\r\nHost: x\r\n\r\n", (414,)),
-            ("a line without end", b"GET /" + b"a" * 100000, (414,)),
-            ("a method of 100 kB", b"G" * 100000, (400, 414)),
-            ("a field of 40 KiB", GET + b"X: " + b"a" * 40960 + b"\r\n\r\n", (431,)),
-            ("a name of 40 KiB", GET + b"X" * 40960 + b": a\r\n\r\n", (431,)),
-            ("a head without end", GET + b"X: " + b"a" * 1000000, (431,)),
-            ("100 fields and Host", GET + b"".join(b"X-%d: a\r\n" % i for i in range(100)) + b"\r\n", (431,)),
-            ("100 000 fields", GET + b"X: a\r\n" * 100000, (431,)),
-            ("a JSON body of 16 MiB + 1", POST + b"Content-Length: %d\r\n\r\n" % (mib16 + 1), (413,)),
-            ("a JSON body of 2^63", POST + b"Content-Length: 9223372036854775807\r\n\r\n", (400, 413)),
-            ("a JSON body of 17 MiB in chunks", POST + TE + b"\r\n" + b"100000\r\n" + b" " * (1 << 20) + b"\r\n" +
-             16 * (b"100000\r\n" + b" " * (1 << 20) + b"\r\n") + b"0\r\n\r\n", (413,)),
-            ("a chunk extension of 5 kB", POST + TE + b"\r\n11;" + b"a" * 5000 + b"\r\n" + BODY + b"\r\n0\r\n\r\n", (400,)),
-            ("5 kB of chunk extensions", POST + TE + b"\r\n" + b"".join(b"1;%s\r\n%c\r\n" % (b"a" * 400, x) for x in BODY) +
-             b"0\r\n\r\n", (400,)),
-            ("trailers of 5 kB", POST + TE + b"\r\n11\r\n" + BODY + b"\r\n0\r\nX: " + b"a" * 5000 + b"\r\n\r\n", (400,)),
-            ("trailers without end", POST + TE + b"\r\n11\r\n" + BODY + b"\r\n0\r\n" + b"X: a\r\n" * 100000, (400,))):
+    for name, text, want in (("a line of 8 KiB + 1",
+                              b"GET /" + b"a" * (8193 - 14) + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+                              (414, )), ("a line without end", b"GET /" + b"a" * 100000, (414, )),
+                             ("a method of 100 kB", b"G" * 100000, (400, 414)),
+                             ("a field of 40 KiB", GET + b"X: " + b"a" * 40960 + b"\r\n\r\n",
+                              (431, )), ("a name of 40 KiB", GET + b"X" * 40960 + b": a\r\n\r\n",
+                                         (431, )), ("a head without end",
+                                                    GET + b"X: " + b"a" * 1000000, (431, )),
+                             ("100 fields and Host", GET + b"".join(b"X-%d: a\r\n" % i
+                                                                    for i in range(100)) + b"\r\n",
+                              (431, )), ("100 000 fields", GET + b"X: a\r\n" * 100000, (431, )),
+                             ("a JSON body of 16 MiB + 1",
+                              POST + b"Content-Length: %d\r\n\r\n" % (mib16 + 1), (413, )),
+                             ("a JSON body of 2^63",
+                              POST + b"Content-Length: 9223372036854775807\r\n\r\n", (400, 413)),
+                             ("a JSON body of 17 MiB in chunks",
+                              POST + TE + b"\r\n" + b"100000\r\n" + b" " * (1 << 20) + b"\r\n" +
+                              16 * (b"100000\r\n" + b" " * (1 << 20) + b"\r\n") + b"0\r\n\r\n",
+                              (413, )), ("a chunk extension of 5 kB", POST + TE + b"\r\n11;" +
+                                         b"a" * 5000 + b"\r\n" + BODY + b"\r\n0\r\n\r\n", (400, )),
+                             ("5 kB of chunk extensions",
+                              POST + TE + b"\r\n" + b"".join(b"1;%s\r\n%c\r\n" % (b"a" * 400, x)
+                                                             for x in BODY) + b"0\r\n\r\n",
+                              (400, )), ("trailers of 5 kB", POST + TE + b"\r\n11\r\n" + BODY +
+                                         b"\r\n0\r\nX: " + b"a" * 5000 + b"\r\n\r\n",
+                                         (400, )), ("trailers without end",
+                                                    POST + TE + b"\r\n11\r\n" + BODY +
+                                                    b"\r\n0\r\n" + b"X: a\r\n" * 100000, (400, ))):
         for address, how in ((c.address, "unix"), (a, "tcp")):
             code, got, closed = answer(address, text, 5)
-            ok(code in want and closed, f"{how}: {name}: {want[0]}, closed", (code, closed, got[:300]))
-    for name, text, want in (
-            ("a line of 8 KiB", b"GET /" + b"a" * (8192 - 16) + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
-            ("98 fields, Host and Connection", GET + b"".join(b"X-%d: a\r\n" % i for i in range(98)) +
-             b"Connection: close\r\n\r\n", 200),
-            ("a field of 39 KiB", GET + b"X: " + b"a" * 39900 + b"\r\nConnection: close\r\n\r\n", 200),
-            ("a body of 100 kB of blanks", POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(spaces) + spaces, 201)):
+            ok(code in want and closed, f"{how}: {name}: {want[0]}, closed",
+               (code, closed, got[:300]))
+    for name, text, want in (("a line of 8 KiB", b"GET /" + b"a" * (8192 - 16) +
+                              b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
+                             ("98 fields, Host and Connection",
+                              GET + b"".join(b"X-%d: a\r\n" % i
+                                             for i in range(98)) + b"Connection: close\r\n\r\n",
+                              200), ("a field of 39 KiB",
+                                     GET + b"X: " + b"a" * 39900 + b"\r\nConnection: close\r\n\r\n",
+                                     200),
+                             ("a body of 100 kB of blanks", POST +
+                              b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(spaces) +
+                              spaces, 201)):
         code, got, closed = answer(c.address, text, 5)
         ok(code == want and closed, f"{name}: {want}", (code, got[:300]))
     deep = b'{"argv":' + b"[" * 1000000
-    code, got, _ = answer(c.address, POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(deep) + deep)
+    code, got, _ = answer(
+        c.address, POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(deep) + deep)
     ok(code == 400, "a million lists in each other: 400", got[:300])
-    ok(b.status().get("role_restarts") == 0 and b.status().get("bugs") == 0, "the channel stands", b)
+    ok(b.status().get("role_restarts") == 0 and b.status().get("bugs") == 0, "the channel stands",
+       b)
     b.kill()
 
 
 # --- other listeners
 
-DUP = [*PYTHON, "import os, sys\nn = int(sys.argv[1])\nfor i in range(n):\n"
-       "    os.dup2(int(sys.argv[2 + i]), 50 + i)\nfor i in range(n): os.dup2(50 + i, 3 + i, True); os.close(50 + i)\n"
-       "os.environ['LISTEN_PID'] = str(os.getpid())\nos.execvp(sys.argv[2 + n], sys.argv[2 + n:])"]
+DUP = [
+    *PYTHON, "import os, sys\nn = int(sys.argv[1])\nfor i in range(n):\n"
+    "    os.dup2(int(sys.argv[2 + i]), 50 + i)\nfor i in range(n): os.dup2(50 + i, 3 + i, True); os.close(50 + i)\n"
+    "os.environ['LISTEN_PID'] = str(os.getpid())\nos.execvp(sys.argv[2 + n], sys.argv[2 + n:])"
+]
 
 
 def passed():
@@ -526,28 +609,44 @@ def passed():
     i.bind(("127.0.0.1", 0))
     for s in (u, i):
         s.listen(16)
-    b = Box(t, f"[channel a]\nlisten = fd:api\nauth = peer\n[channel b]\nlisten = fd:web\ntoken = {TOKEN}\n",
-            ["sh", "-c", "env; ls -l /proc/self/fd; exec sleep 600"],
-            wrap=[*DUP, "2", str(u.fileno()), str(i.fileno())], pass_fds=(u.fileno(), i.fileno()),
-            env={"LISTEN_FDS": "2", "LISTEN_FDNAMES": "api:web"})
+    b = Box(
+        t,
+        f"[channel a]\nlisten = fd:api\nauth = peer\n[channel b]\nlisten = fd:web\ntoken = {TOKEN}\n",
+        ["sh", "-c", "env; ls -l /proc/self/fd; exec sleep 600"],
+        wrap=[*DUP, "2", str(u.fileno()), str(i.fileno())],
+        pass_fds=(u.fileno(), i.fileno()),
+        env={
+            "LISTEN_FDS": "2",
+            "LISTEN_FDNAMES": "api:web"
+        })
     wait_for(lambda: b.status().get("ready"))
     a = Client(f"{t.dir}/passed.sock")
     ok(a.get("/v1/status").status == 200, "a unix socket that was passed, by name", b)
     r = Client(i.getsockname(), token=TOKEN)
-    ok(r.get("/v1/status").status == 200 and Client(i.getsockname()).get("/v1/status").status == 401,
-       "a TCP socket that was passed, by name", b)
+    ok(
+        r.get("/v1/status").status == 200 and
+        Client(i.getsockname()).get("/v1/status").status == 401,
+        "a TCP socket that was passed, by name", b)
     got = a.run("env; ls -l /proc/self/fd")
-    ok(b"LISTEN_" not in got.out and b"socket:" not in got.out, "jobs get neither the sockets nor their names", got)
+    ok(b"LISTEN_" not in got.out and b"socket:" not in got.out,
+       "jobs get neither the sockets nor their names", got)
     b.prints("sleep", 0.1)
     ok("LISTEN_" not in b.out() and "socket:" not in b.out(), "nor does CMD", b.out())
     old = b.role("channel")
     os.kill(old, 9)
     wait_for(lambda: b.role("channel") not in (old, None))
-    ok(a.get("/v1/status").status == 200 and r.get("/v1/status").status == 200, "the next channel has them, too")
+    ok(
+        a.get("/v1/status").status == 200 and r.get("/v1/status").status == 200,
+        "the next channel has them, too")
     b.end()
-    b = Box(t, "[channel a]\nlisten = fd:other\nauth = peer\n", ["sleep", "600"],
-            wrap=[*DUP, "1", str(u.fileno())], pass_fds=(u.fileno(),),
-            env={"LISTEN_FDS": "1", "LISTEN_FDNAMES": "api"})
+    b = Box(t,
+            "[channel a]\nlisten = fd:other\nauth = peer\n", ["sleep", "600"],
+            wrap=[*DUP, "1", str(u.fileno())],
+            pass_fds=(u.fileno(), ),
+            env={
+                "LISTEN_FDS": "1",
+                "LISTEN_FDNAMES": "api"
+            })
     ok(b.says("other", 5), "a name that was not passed is said", b)
     b.kill()
 
@@ -572,7 +671,8 @@ def vsock():
     s = socket.socket(socket.AF_VSOCK)
     s.settimeout(5)
     s.connect((1, 40405))
-    s.sendall(f"GET /v1/status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
+    s.sendall(
+        f"GET /v1/status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
     code, _ = Wire(s).head()
     ok(code == 200, "vsock: with the token", b)
     s.close()

@@ -83,7 +83,8 @@ def short_execs(b, c):
            f"RSS of PID 1 and channel, KiB: {early} after 1200, {after} at the end")
     ok(not state["bad"] and state["done"] == state["begun"] >= 1500,
        "10 000 execs, or as many as a minute has room for", (state["done"], state["bad"][:2]))
-    ok(early and all(a - e < 512 for a, e in zip(after, early)), "memory does not grow", (early, after))
+    ok(early and all(a - e < 512 for a, e in zip(after, early)), "memory does not grow",
+       (early, after))
     now = settled(lambda: [fds(p) for p in pids], lambda x: x <= held)
     ok(now[0] <= held[0] and now[1] <= held[1], "no descriptor is left behind", (held, now))
     ok(not b.zombies() and not children(pids[1]), "no zombie", (b.zombies(), children(pids[1])))
@@ -101,17 +102,19 @@ def concurrent(b, c):
     took = time.monotonic() - began
     got = c.jobs("?tag=many")
     ok(len(got) == n and all(j["state"] == "running" for j in got), "1 000 jobs run", len(got))
-    t.diag(f"1000 jobs in {took:.2f} s; descriptors of PID 1 and channel {[fds(p) for p in both(b)]}; "
-           f"(RSS, PSS) KiB {[memory(p) for p in both(b)]}")
+    t.diag(
+        f"1000 jobs in {took:.2f} s; descriptors of PID 1 and channel {[fds(p) for p in both(b)]}; "
+        f"(RSS, PSS) KiB {[memory(p) for p in both(b)]}")
     ok(latency(c) < 1, "and others are answered meanwhile")
     ok(c.run(["echo", "x"]).out == b"x\n", "a job beside them")
     began = time.monotonic()
     for i in ids:
         c.post(f"/v1/jobs/{i}/signal", {"signal": "TERM", "scope": "leader"})
-    left = settled(lambda: sum(j["state"] == "running" for j in c.jobs("?tag=many")), lambda k: k == 0, 15)
+    left = settled(lambda: sum(j["state"] == "running" for j in c.jobs("?tag=many")),
+                   lambda k: k == 0, 15)
     took = time.monotonic() - began
-    ok(left == 0 and all(j["end"].get("signal") == 15 for j in c.jobs("?tag=many")), "all of them end",
-       (left, took))
+    ok(left == 0 and all(j["end"].get("signal") == 15 for j in c.jobs("?tag=many")),
+       "all of them end", (left, took))
     for j in c.jobs():
         if j["state"] == "ended":
             c.delete(f"/v1/jobs/{j['id']}")
@@ -125,7 +128,8 @@ def burst(b, c):
     began = time.monotonic()
     for i in ids:
         c.post(f"/v1/jobs/{i}/signal", {"signal": "KILL"})
-    left = settled(lambda: sum(j["state"] == "running" for j in c.jobs("?tag=trees")), lambda k: k == 0, 20)
+    left = settled(lambda: sum(j["state"] == "running" for j in c.jobs("?tag=trees")),
+                   lambda k: k == 0, 20)
     kids = settled(lambda: len(children(b.role("channel"))), lambda k: k == 0, 5)
     ok(left == 0 and kids == 0, "50 trees are killed at once", (left, kids))
     t.diag(f"50 trees in {time.monotonic() - began:.2f} s")
@@ -143,14 +147,16 @@ def stopped_readers(b, c):
         o = s.finish()
     took = time.monotonic() - began
     ok(o.end and o.end.get("exit") == 5 and o.missed + len(o.out) == 60000000,
-       "a job with four readers that have stopped, and one that reads", (took, o.missed, len(o.out), o.end))
+       "a job with four readers that have stopped, and one that reads",
+       (took, o.missed, len(o.out), o.end))
     ok(slowest < 1, "others are answered at once", slowest)
     ok(c.run(["echo", "x"]).out == b"x\n", "other jobs run")
     k = c.job(mine.seen.started["id"])
     ok(k["state"] == "running" and k["output"]["to"] < 8 << 20, "exec that is not read waits", k)
     o = mine.finish()
-    ok(len(o.out) == 30000000 and o.missed == 0 and o.end.get("exit") == 0, "and loses nothing",
-       (len(o.out), o.missed, o.end))
+    ok(
+        len(o.out) == 30000000 and o.missed == 0 and o.end.get("exit") == 0, "and loses nothing",
+        (len(o.out), o.missed, o.end))
     for s in (*stopped, mine):
         s.close()
 
@@ -187,7 +193,6 @@ def drain_frames(sock, have):
 
 class Watch(threading.Thread):
     """The most memory (PSS, KiB) that a process takes while this runs."""
-
     def __init__(self, pid):
         super().__init__()
         self.pid, self.on, self.first = pid, True, memory(pid)[1]
@@ -207,7 +212,8 @@ class Watch(threading.Thread):
 
 def throughput(b, c):
     """GiB through a job"""
-    for name, command, size in (("zeros", "head -c %d /dev/zero", GIB), ("yes", "yes | head -c %d", GIB // 4)):
+    for name, command, size in (("zeros", "head -c %d /dev/zero", GIB), ("yes", "yes | head -c %d",
+                                                                         GIB // 4)):
         size = 4 * GIB if SLOW else size
         watch = Watch(b.role("channel"))
         began = time.monotonic()
@@ -309,8 +315,9 @@ def idlers(b, c):
                 s.send(b"y")
         time.sleep(0.25)
     took = time.monotonic() - began
-    ok(gone(slow) == 1000 and took > 8, "slow ones are closed after 10 s, those that drip, too",
-       (gone(slow), took))
+    ok(
+        gone(slow) == 1000 and took > 8, "slow ones are closed after 10 s, those that drip, too",
+        (gone(slow), took))
     close_all(used + slow)
     wait_for(lambda: fds(b.role("channel")) < 100)
 
@@ -318,7 +325,8 @@ def idlers(b, c):
 def too_many(b, c):
     """more than 1 024 clients that are all in the middle of something"""
     c.close()
-    long = connect_many(c.address, 1024, b"GET /v1/status?after=99999999 HTTP/1.1\r\nHost: x\r\n\r\n")
+    long = connect_many(c.address, 1024,
+                        b"GET /v1/status?after=99999999 HTTP/1.1\r\nHost: x\r\n\r\n")
     time.sleep(0.2)
     with contextlib.ExitStack() as stack:
         more = connect_many(c.address, 10, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -340,6 +348,7 @@ only = os.environ.get("ROWS", "").split()
 ROWS = (concurrent, burst, stopped_readers, throughput, short_execs, idlers, too_many)
 rows(t, "many", [r for r in ROWS if not only or r.__name__ in only], b, c)
 s = b.status()
-t.ok(s.get("role_restarts") == 0 and s.get("bugs") == 0 and not b.zombies(),
-     "the channel has survived all this", (s, b))
+t.ok(
+    s.get("role_restarts") == 0 and s.get("bugs") == 0 and not b.zombies(),
+    "the channel has survived all this", (s, b))
 t.done()

@@ -28,8 +28,10 @@ def kill_channel(b):
 
 
 def end_of(job):
-    return {k: v for k, v in (job.get("end") or {}).items()
-            if k not in ("user_ms", "system_ms", "max_rss")}
+    return {
+        k: v
+        for k, v in (job.get("end") or {}).items() if k not in ("user_ms", "system_ms", "max_rss")
+    }
 
 
 def all_ended(c, ids, seconds=15):
@@ -37,15 +39,20 @@ def all_ended(c, ids, seconds=15):
     def find():
         by_id = {j["id"]: j for j in c.jobs()}
         return by_id if all(by_id.get(i, {}).get("state") == "ended" for i in ids) else None
+
     return wait_for(find, seconds) or {j["id"]: j for j in c.jobs()}
 
 
 # Each does half of its work, and the rest when the gate is there.
 WAIT = "    while i == %d and not os.path.exists(sys.argv[1]): time.sleep(0.01)\n"
-COUNTER = [*PYTHON, "import os, sys, time\nfor i in range(100):\n" + WAIT % 50 +
-           "    print('line %06d' % i, flush=True)\n    time.sleep(0.005)\nsys.exit(7)"]
-FLOOD = [*PYTHON, "import os, sys, time\nfor i in range(300):\n" + WAIT % 150 +
-         "    os.write(1, b'0123456789' * 2000)\nos.write(2, b'the end')\nsys.exit(8)"]
+COUNTER = [
+    *PYTHON, "import os, sys, time\nfor i in range(100):\n" + WAIT % 50 +
+    "    print('line %06d' % i, flush=True)\n    time.sleep(0.005)\nsys.exit(7)"
+]
+FLOOD = [
+    *PYTHON, "import os, sys, time\nfor i in range(300):\n" + WAIT % 150 +
+    "    os.write(1, b'0123456789' * 2000)\nos.write(2, b'the end')\nsys.exit(8)"
+]
 
 
 def hundred(b, c, n):
@@ -57,15 +64,42 @@ def hundred(b, c, n):
     for i, kind in enumerate(plan):
         late = f"{1 + rng.random() * 2:.2f}"
         argv, extra, end = {
-            "exit": (f"sleep {late}; exit {i % 256}", {}, {"exit": i % 256}),
-            "signal": (f"sleep {late}; kill -{[9, 15, 1, 34][i % 4]} $$", {},
-                       {"signal": [9, 15, 1, 34][i % 4], "core": False}),
-            "counter": ([*COUNTER, gate], {}, {"exit": 7}),
-            "flood": ([*FLOOD, gate], {"keep_output": 8 << 20}, {"exit": 8}),
-            "cat": (["cat"], {"stdin": "pipe"}, {"exit": 0}),
-            "pty": ("stty size; read x; stty size; exit 9", {"pty": {"rows": 11, "cols": 22}}, {"exit": 9}),
-            "timeout": ("setsid sleep 70 & exec sleep 71", {"timeout_ms": 2500, "kill_after_ms": 200},
-                        {"signal": 15, "core": False, "timed_out": True}),
+            "exit": (f"sleep {late}; exit {i % 256}", {}, {
+                "exit": i % 256
+            }),
+            "signal": (f"sleep {late}; kill -{[9, 15, 1, 34][i % 4]} $$", {}, {
+                "signal": [9, 15, 1, 34][i % 4],
+                "core": False
+            }),
+            "counter": ([*COUNTER, gate], {}, {
+                "exit": 7
+            }),
+            "flood": ([*FLOOD, gate], {
+                "keep_output": 8 << 20
+            }, {
+                "exit": 8
+            }),
+            "cat": (["cat"], {
+                "stdin": "pipe"
+            }, {
+                "exit": 0
+            }),
+            "pty": ("stty size; read x; stty size; exit 9", {
+                "pty": {
+                    "rows": 11,
+                    "cols": 22
+                }
+            }, {
+                "exit": 9
+            }),
+            "timeout": ("setsid sleep 70 & exec sleep 71", {
+                "timeout_ms": 2500,
+                "kill_after_ms": 200
+            }, {
+                "signal": 15,
+                "core": False,
+                "timed_out": True
+            }),
         }[kind]
         j = c.start(argv, tag=f"{kind}-{i}", **extra)
         jobs[j["id"]], want[j["id"]] = (kind, j), end
@@ -87,14 +121,18 @@ def hundred(b, c, n):
             pass
         ok(s.seen.ended is None, f"{name}: a stream that was cut has no `ended`", s.seen)
     listed = wait_for(lambda: {j["id"]: j for j in c.jobs()}, 5)
-    ok(set(listed) == set(at_kill), "all jobs are listed again",
-       (len(listed), len(at_kill), set(at_kill) - set(listed)))
+    ok(
+        set(listed) == set(at_kill), "all jobs are listed again",
+        (len(listed), len(at_kill), set(at_kill) - set(listed)))
     same = ("id", "argv", "tag", "pid", "pty", "started_unix_ms")
     differ = [(at_kill[i][m], listed[i][m]) for i in at_kill for m in same
               if i in listed and at_kill[i][m] != listed[i][m]]
     ok(not differ, "as they were", differ[:5])
-    ok(all(abs(j["ran_ms"] - (time.time() * 1000 - j["started_unix_ms"])) < 2000
-           for j in listed.values() if j["state"] == "running"), "ran_ms goes on", list(listed.values())[:3])
+    ok(
+        all(
+            abs(j["ran_ms"] - (time.time() * 1000 - j["started_unix_ms"])) < 2000
+            for j in listed.values() if j["state"] == "running"), "ran_ms goes on",
+        list(listed.values())[:3])
 
     # their stdin, terminals, signals
     for i in of("cat"):
@@ -107,10 +145,12 @@ def hundred(b, c, n):
         if (a.status, e.status) != (204, 200):
             ok(False, "the terminal goes on", (a, e))
     got = all_ended(c, want)
-    bad = [(jobs[i][0], end, got.get(i)) for i, end in want.items() if end_of(got.get(i, {})) != end]
+    bad = [(jobs[i][0], end, got.get(i)) for i, end in want.items()
+           if end_of(got.get(i, {})) != end]
     ok(not bad, f"{len(want)} jobs end as they would have", (len(bad), bad[:4]))
-    ok(end_of(c.wait(owned.seen.started["id"])) == {"exit": 3}, "the one whose client was cut, too",
-       c.job(owned.seen.started["id"]))
+    ok(
+        end_of(c.wait(owned.seen.started["id"])) == {"exit": 3},
+        "the one whose client was cut, too", c.job(owned.seen.started["id"]))
     bad = [(i, c.output(i)) for i in of("cat") if c.output(i).body != f"to {i}".encode()]
     ok(not bad, "what went in came out", bad[:3])
     bad = [(i, c.output(i)) for i in of("pty") if b"44 55" not in c.output(i).body]
@@ -130,7 +170,8 @@ def hundred(b, c, n):
                     o.missed + len(o.out) + len(o.err) > len(whole) + len(err):
                 bad.append((o.missed, len(o.out), len(whole), o))
         ok(not bad, f"{kind}: what came after the death is whole, to its last byte", bad[:2])
-        ok(missed == half[kind] * len(of(kind)), f"{kind}: what was read before is told as missing", missed)
+        ok(missed == half[kind] * len(of(kind)), f"{kind}: what was read before is told as missing",
+           missed)
     ok(not b.zombies(), "no zombie", b.zombies())
 
 
@@ -153,8 +194,9 @@ def repeatedly(b, c, n):
                     c.close()
                     s = c.connect()
                     body = json.dumps(ask)
-                    s.sendall((f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-                               f"{body}").encode())
+                    s.sendall(
+                        (f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+                         f"{body}").encode())
                     time.sleep(rng.random() * 0.004)
                     os.kill(wait_for(lambda: b.role("channel")), signal.SIGKILL)
                     s.close()
@@ -165,20 +207,29 @@ def repeatedly(b, c, n):
                 seen[a.status] = a
             except (OSError, Broken):
                 time.sleep(0.01)
-    ok(len(ids) == n and not seen, f"{n} jobs are started through {deaths} deaths", (len(ids), seen))
+    ok(
+        len(ids) == n and not seen, f"{n} jobs are started through {deaths} deaths",
+        (len(ids), seen))
     got = all_ended(c, ids.values(), 10)
     bad = [(i, got.get(x)) for i, x in ids.items() if end_of(got.get(x, {})) != {"exit": i}]
     ok(not bad, "each has its own end", (len(bad), bad[:3]))
-    ran = {i: len(open(f"{where}/{i}").read().split()) if os.path.exists(f"{where}/{i}") else 0
-           for i in range(n)}
-    ok(set(ran.values()) == {1}, "each ran once and only once", {i: k for i, k in ran.items() if k != 1})
+    ran = {
+        i: len(open(f"{where}/{i}").read().split()) if os.path.exists(f"{where}/{i}") else 0
+        for i in range(n)
+    }
+    ok(
+        set(ran.values()) == {1}, "each ran once and only once",
+        {i: k
+         for i, k in ran.items() if k != 1})
     t.diag(f"{n} jobs, {deaths} deaths, {time.monotonic() - begun:.1f} s")
 
 
 def ends_meanwhile(b, c, n):
     """jobs that end while there is no channel"""
-    ids = {c.start(f"trap 'exit {k + 10}' USR1; echo up; while :; do sleep 0.01; done")["id"]: k
-           for k in range(10)}
+    ids = {
+        c.start(f"trap 'exit {k + 10}' USR1; echo up; while :; do sleep 0.01; done")["id"]: k
+        for k in range(10)
+    }
     wait_for(lambda: all(c.output(i).body == b"up\n" for i in ids))
     pids = [outer(b, c.job(i)["pid"]) for i in ids]
     quick = c.start("sleep 0.2; sleep 0.2")
@@ -193,14 +244,22 @@ def ends_meanwhile(b, c, n):
     got = all_ended(c, [*ids, quick["id"]])
     bad = [(k, got.get(i)) for i, k in ids.items() if end_of(got.get(i, {})) != {"exit": k + 10}]
     ok(not bad, "those that ended meanwhile have their true status", bad[:3])
-    ok(end_of(got.get(quick["id"], {})) == {"exit": 0}, "and those that did a little later", got.get(quick["id"]))
-    j = c.start("trap '' TERM; echo up; while :; do sleep 0.05; done", timeout_ms=300, kill_after_ms=600)
+    ok(
+        end_of(got.get(quick["id"], {})) == {"exit": 0}, "and those that did a little later",
+        got.get(quick["id"]))
+    j = c.start("trap '' TERM; echo up; while :; do sleep 0.05; done",
+                timeout_ms=300,
+                kill_after_ms=600)
     wait_for(lambda: c.output(j["id"]).body)
     time.sleep(0.35)  # TERM has been sent, KILL has not
     kill_channel(b)
     got = c.wait(j["id"], 5)
-    ok(end_of(got) == {"signal": 9, "core": False, "timed_out": True}, "died between TERM and KILL: KILL comes",
-       got)
+    ok(
+        end_of(got) == {
+            "signal": 9,
+            "core": False,
+            "timed_out": True
+        }, "died between TERM and KILL: KILL comes", got)
 
 
 def input_end(b, c, n):
@@ -211,7 +270,8 @@ def input_end(b, c, n):
     kill_channel(b)
     a = c.post(f"/v1/jobs/{j['id']}/stdin?eof=1", b"after")
     got = c.wait(j["id"])
-    ok(a.status == 200 and end_of(got) == {"exit": 0}, "stdin closed by the next channel is closed", (a, got))
+    ok(a.status == 200 and end_of(got) == {"exit": 0}, "stdin closed by the next channel is closed",
+       (a, got))
     j = c.start("cat >/dev/null; sleep 0.5; exit 6", stdin="pipe")
     c.post(f"/v1/jobs/{j['id']}/stdin?eof=1")
     kill_channel(b)
@@ -236,8 +296,10 @@ def cleared(b, c, base):
     ok(now == base, "PID 1 holds no more descriptors than before", (base, now, sorted(links)))
     ok(not b.zombies(), "no zombie", b.zombies())
     s = b.status()
-    ok(s.get("bugs") == 0 and s.get("ready") and b.p.poll() is None and s["units"][0]["starts"] == 1,
-       "no bug, the box has been ready all the time, CMD is the same", s)
+    ok(
+        s.get("bugs") == 0 and s.get("ready") and b.p.poll() is None and
+        s["units"][0]["starts"] == 1,
+        "no bug, the box has been ready all the time, CMD is the same", s)
     ok(not re.search(r"bug|malformed|protocol", b.err()), "and the log has no complaint", b.err())
 
 
@@ -247,7 +309,9 @@ for pid1, how in BOTH:
     t.ok(wait_for(lambda: b.status().get("ready")), f"{how}: the box is there", b)
     base = fds(b.init)
     rows(t, how, (hundred, repeatedly, ends_meanwhile, input_end), b, c, 100 if pid1 else 30)
-    rows(t, how, (cleared,), b, c, base)
-    t.ok(all(alive(p) for p in (b.init, b.role("channel"))) and state(b.init) != "Z", f"{how}: the box stands", b)
+    rows(t, how, (cleared, ), b, c, base)
+    t.ok(
+        all(alive(p) for p in (b.init, b.role("channel"))) and state(b.init) != "Z",
+        f"{how}: the box stands", b)
     b.kill()
 t.done()
