@@ -53,8 +53,8 @@ static struct job *start_tree(struct client *c, const char *script, const char *
 #define STAY "exec -a \"$1\" sleep 60"
 
 static void end_tree(struct client *c, struct job *j, int sig, int before) {
-    UNTIL(alive(word) >= before); /* while it executes, a process has no name */
-    int there = alive(word);
+    int there = 0;
+    UNTIL((there = alive(word)) >= before); /* while it executes, a process has no name */
     OK(there >= before, "%s: %d processes", word, there);
     OK(job_signal(j, sig, JOB_TREE) == 0, "signalled");
     UNTIL(c->ended && alive(word) == 0);

@@ -16,15 +16,20 @@
 #include "channel/jobs/private.h"
 #include "sys/signals.h"
 
-enum { WALK_PASSES = 64, NOBODY = -1 };
+enum {
+    WALK_PASSES = 64,
+    WALK_LOOKS = 3, /* at an environment that is empty, as it is for a moment in execve(2) */
+    NOBODY = -1,
+    KERNEL_THREAD = 0x00200000, /* PF_KTHREAD in the flags of proc_pid_stat(5) */
+};
 
 struct process {
     pid_t pid, parent, group, session;
     uint64_t born;      /* clock ticks after boot: with the pid, who it is */
     int owner;          /* whose tree it is in: an index of walk.targets, or NOBODY */
-    bool dead, stopped; /* a zombie; by a signal */
+    unsigned looks;     /* at its environment; WALK_LOOKS: it is known */
+    bool dead, stopped; /* a zombie, or the kernel's; by a signal */
     bool spared;        /* ourselves and those above us */
-    bool read;          /* its environment has been looked at */
     bool done;          /* it has been sent what it should be */
 };
 
@@ -55,8 +60,12 @@ static bool read_stat(int dir, const char *name, struct process *p) {
     p->parent = (pid_t)strtol(next, &next, 10);
     p->group = (pid_t)strtol(next, &next, 10);
     p->session = (pid_t)strtol(next, &next, 10);
-    for (int field = 7; field < 22; field++)
-        (void)strtol(next, &next, 10);
+    unsigned long flags = 0;
+    for (int field = 7; field < 22; field++) {
+        long value = strtol(next, &next, 10);
+        flags = field == 9 ? (unsigned long)value : flags;
+    }
+    p->dead |= (flags & KERNEL_THREAD) != 0;
     p->born = strtoull(next, &next, 10);
     return *next == ' ';
 }
@@ -91,124 +100,22 @@ static uint64_t marker(const char *head, size_t n) {
     return *end ? 0 : id;
 }
 
-/* The id of its job, or 0. Entries end in NUL; only the head of one is kept. */
-static uint64_t job_of(pid_t pid) {
+/* False: it has no environment. Else the id of its job, or 0. Entries end in NUL; only the head of
+ * one is kept. */
+static bool job_of(pid_t pid, uint64_t *id) {
     AUTO_FD int fd = open_environ(pid);
     char chunk[4096], head[32];
     size_t len = 0; /* of the entry so far */
-    ssize_t n;
-    while (fd >= 0 && (n = read(fd, chunk, sizeof chunk)) > 0)
-        for (ssize_t i = 0; i < n; i++) {
-            if (chunk[i]) {
-                if (len < sizeof head)
-                    head[len] = chunk[i];
-                len++;
-                continue;
-            }
-            uint64_t id = marker(head, len);
-            if (id)
-                return id;
-            len = 0;
+    bool any = false;
+    *id = 0;
+    for (ssize_t n; fd >= 0 && !*id && (n = read(fd, chunk, sizeof chunk)) > 0; any = true)
+        for (ssize_t i = 0; i < n && !*id; i++) {
+            if (chunk[i] && len < sizeof head)
+                head[len] = chunk[i];
+            *id = chunk[i] ? 0 : marker(head, len);
+            len = chunk[i] ? len + 1 : 0;
         }
-    return 0;
-}
-
-/* --- all processes -------------------------------------------------------------------------- */
-
-static int by_pid(const void *a, const void *b) {
-    const struct process *p = a, *q = b;
-    return (p->pid > q->pid) - (p->pid < q->pid);
-}
-
-static struct process *find(const struct picture *all, pid_t pid) {
-    const struct process key = { .pid = pid };
-    return all->n ? bsearch(&key, all->list, all->n, sizeof key, by_pid) : NULL;
-}
-
-static void spare_ancestors(const struct picture *all) {
-    for (struct process *p = find(all, getpid()); p && !p->spared; p = find(all, p->parent))
-        p->spared = true;
-}
-
-/* What is known of it from the pass before. */
-static void recall(struct process *p, const struct picture *before) {
-    const struct process *old = find(before, p->pid);
-    if (!old || old->born != p->born)
-        return;
-    p->owner = old->owner;
-    p->read = old->read;
-    p->done = old->done;
-}
-
-static int take_picture(struct picture *now, const struct picture *before) {
-    DIR *proc = opendir("/proc");
-    if (!proc)
-        return -errno;
-    now->n = 0;
-    for (struct dirent *d; (d = readdir(proc)) && now->n < MAX_WALK_PROCESSES;) {
-        char name[32], *end;
-        long pid = strtol(d->d_name, &end, 10);
-        struct process p = { .pid = (pid_t)pid, .owner = NOBODY };
-        (void)snprintf(name, sizeof name, "%ld/stat", pid);
-        if (*end || pid <= 0 || !read_stat(dirfd(proc), name, &p))
-            continue;
-        recall(&p, before);
-        now->list[now->n++] = p;
-    }
-    (void)closedir(proc);
-    qsort(now->list, now->n, sizeof *now->list, by_pid);
-    spare_ancestors(now);
-    return 0;
-}
-
-/* --- whose is it? --------------------------------------------------------------------------- */
-
-static int of_session(const struct walk *w, pid_t session) {
-    for (size_t i = 0; i < w->n; i++)
-        if (w->targets[i].leads && w->targets[i].leader == session)
-            return (int)i;
-    return NOBODY;
-}
-
-static int of_id(const struct walk *w, uint64_t id) {
-    for (size_t i = 0; i < w->n && id; i++)
-        if (w->targets[i].id == id)
-            return (int)i;
-    return NOBODY;
-}
-
-/* Children may come before their parents: repeat until nothing changes. */
-static void claim(const struct walk *w, const struct picture *all) {
-    for (bool changed = true; changed;) {
-        changed = false;
-        for (size_t i = 0; i < all->n; i++) {
-            struct process *p = &all->list[i];
-            if (p->owner != NOBODY || p->spared)
-                continue;
-            const struct process *parent = find(all, p->parent);
-            p->owner = of_session(w, p->session);
-            if (p->owner == NOBODY && parent)
-                p->owner = parent->owner;
-            changed |= p->owner != NOBODY;
-        }
-    }
-}
-
-/* A member of its leader's session that carries the mark proves that the session is still that
- * leader's: its number is not given away while it has a member (setsid(2)). */
-static void claim_marked(struct walk *w, const struct picture *all) {
-    for (size_t i = 0; i < all->n; i++) {
-        struct process *p = &all->list[i];
-        if (p->spared || p->read)
-            continue;
-        p->read = true;
-        int owner = of_id(w, job_of(p->pid));
-        if (owner == NOBODY)
-            continue;
-        p->owner = owner;
-        if (p->session == w->targets[owner].leader)
-            w->targets[owner].leads = true;
-    }
+    return any;
 }
 
 /* --- signals -------------------------------------------------------------------------------- */
@@ -244,6 +151,115 @@ static bool signal_one(const struct walk_target *t, const struct process *p) {
     return sent;
 }
 
+/* --- by its mark ---------------------------------------------------------------------------- */
+
+static int of_session(const struct walk *w, pid_t session) {
+    for (size_t i = 0; i < w->n; i++)
+        if (w->targets[i].leads && w->targets[i].leader == session)
+            return (int)i;
+    return NOBODY;
+}
+
+static int of_id(const struct walk *w, uint64_t id) {
+    for (size_t i = 0; i < w->n && id; i++)
+        if (w->targets[i].id == id)
+            return (int)i;
+    return NOBODY;
+}
+
+/* Whom the mark gives away is signalled at once: it may be about to make the next one and end. A
+ * member of its leader's session with the mark proves that the session is still that leader's: its
+ * number is not given away while it has a member (setsid(2)). Nonzero: look again. */
+static size_t look_at(struct walk *w, struct process *p) {
+    if (p->spared || p->dead || p->looks == WALK_LOOKS)
+        return 0;
+    uint64_t id;
+    bool known = job_of(p->pid, &id);
+    int owner = of_id(w, id);
+    p->looks = known ? WALK_LOOKS : p->looks + 1;
+    if (owner == NOBODY)
+        return !known;
+    struct walk_target *t = &w->targets[owner];
+    p->owner = owner;
+    t->leads |= p->session == t->leader;
+    if (p->done)
+        return 0;
+    p->done = true;
+    return signal_one(t, p);
+}
+
+/* --- all processes -------------------------------------------------------------------------- */
+
+static int by_pid(const void *a, const void *b) {
+    const struct process *p = a, *q = b;
+    return (p->pid > q->pid) - (p->pid < q->pid);
+}
+
+static struct process *find(const struct picture *all, pid_t pid) {
+    const struct process key = { .pid = pid };
+    return all->n ? bsearch(&key, all->list, all->n, sizeof key, by_pid) : NULL;
+}
+
+static void spare_ancestors(const struct picture *all) {
+    for (struct process *p = find(all, getpid()); p && !p->spared; p = find(all, p->parent))
+        p->spared = true;
+}
+
+/* What is known of it from the pass before. */
+static void recall(struct process *p, const struct picture *before) {
+    const struct process *old = find(before, p->pid);
+    if (!old || old->born != p->born)
+        return;
+    p->owner = old->owner;
+    p->looks = old->looks;
+    p->spared = old->spared;
+    p->done = old->done;
+}
+
+/* The kernel lists them by their numbers, so those who are made meanwhile are seen in the end. With
+ * `look` each is looked at as it comes, and *again grows when that was of use. */
+static int take_picture(struct walk *w, struct picture *now, const struct picture *before,
+                        bool look, size_t *again) {
+    DIR *proc = opendir("/proc");
+    if (!proc)
+        return -errno;
+    now->n = 0;
+    for (struct dirent *d; (d = readdir(proc)) && now->n < MAX_WALK_PROCESSES;) {
+        char name[32], *end;
+        long pid = strtol(d->d_name, &end, 10);
+        struct process p = { .pid = (pid_t)pid, .owner = NOBODY };
+        (void)snprintf(name, sizeof name, "%ld/stat", pid);
+        if (*end || pid <= 0 || !read_stat(dirfd(proc), name, &p))
+            continue;
+        recall(&p, before);
+        *again += look ? look_at(w, &p) : 0;
+        now->list[now->n++] = p;
+    }
+    (void)closedir(proc);
+    qsort(now->list, now->n, sizeof *now->list, by_pid);
+    spare_ancestors(now);
+    return 0;
+}
+
+/* --- by its place ---------------------------------------------------------------------------- */
+
+/* Children may come before their parents: repeat until nothing changes. */
+static void claim(const struct walk *w, const struct picture *all) {
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (size_t i = 0; i < all->n; i++) {
+            struct process *p = &all->list[i];
+            if (p->owner != NOBODY || p->spared)
+                continue;
+            const struct process *parent = find(all, p->parent);
+            p->owner = of_session(w, p->session);
+            if (p->owner == NOBODY && parent)
+                p->owner = parent->owner;
+            changed |= p->owner != NOBODY;
+        }
+    }
+}
+
 static size_t signal_new(const struct walk *w, const struct picture *all) {
     size_t sent = 0;
     for (size_t i = 0; i < all->n; i++) {
@@ -256,15 +272,7 @@ static size_t signal_new(const struct walk *w, const struct picture *all) {
     return sent;
 }
 
-/* Those who need no look into their environment first, for that may hang. */
-static size_t pass(struct walk *w, const struct picture *all) {
-    claim(w, all);
-    size_t sent = signal_new(w, all);
-    claim_marked(w, all);
-    claim(w, all);
-    return sent + signal_new(w, all);
-}
-
+/* First those who need no look into their environment, for that may hang. */
 int walk_run(void *arg) {
     struct walk *w = arg;
     struct picture pictures[2] = { { .n = 0 } };
@@ -272,10 +280,14 @@ int walk_run(void *arg) {
         pictures[i].list = calloc(MAX_WALK_PROCESSES, sizeof(struct process));
     if (!pictures[0].list || !pictures[1].list)
         return 1; /* and so does the process end, with all it has */
-    for (int i = 0; i < WALK_PASSES; i++) {
+    size_t again = 1;
+    for (int i = 0; i < WALK_PASSES && again > 0; i++) {
         struct picture *now = &pictures[i % 2];
-        if (take_picture(now, &pictures[(i + 1) % 2]) < 0 || pass(w, now) == 0)
-            break;
+        again = i == 0;
+        if (take_picture(w, now, &pictures[(i + 1) % 2], i > 0, &again) < 0)
+            return 1;
+        claim(w, now);
+        again += signal_new(w, now);
     }
     return 0;
 }
