@@ -50,9 +50,16 @@ static int judge(const union wire_any *out, ssize_t n) {
     return whole ? 1 : -EPROTO;
 }
 
+/* A peer that ended before it had read all leaves an error that is told once, and before what it
+ * has sent itself: its last words stand behind that. */
+static bool was_reset(ssize_t n) { return n < 0 && errno == ECONNRESET; }
+
 /* Without room for them the kernel closes descriptors that come along (unix(7)). */
 int wire_recv(int fd, union wire_any *out) {
-    ssize_t n = recv(fd, out, sizeof *out, MSG_DONTWAIT | MSG_TRUNC); /* the packet's length */
+    const int flags = MSG_DONTWAIT | MSG_TRUNC; /* the packet's length */
+    ssize_t n = recv(fd, out, sizeof *out, flags);
+    if (was_reset(n))
+        n = recv(fd, out, sizeof *out, flags);
     return judge(out, n);
 }
 
@@ -84,7 +91,10 @@ static void place(union wire_any *out, int came[JOB_NFDS + 1], int fds[JOB_NFDS]
 
 int wire_recv_fds(int fd, union wire_any *out, int fds[JOB_NFDS]) {
     int came[JOB_NFDS + 1]; /* one more than are taken, so that too many are seen as such */
-    ssize_t n = rights_recv(fd, out, sizeof *out, came, JOB_NFDS + 1, MSG_DONTWAIT | MSG_TRUNC);
+    const int flags = MSG_DONTWAIT | MSG_TRUNC;
+    ssize_t n = rights_recv(fd, out, sizeof *out, came, JOB_NFDS + 1, flags);
+    if (was_reset(n))
+        n = rights_recv(fd, out, sizeof *out, came, JOB_NFDS + 1, flags);
     int rc = judge(out, n);
     for (int i = 0; i < JOB_NFDS; i++)
         fds[i] = -1;

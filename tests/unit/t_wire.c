@@ -215,6 +215,25 @@ static void knows_the_end(void) {
     OK(wire_recv(-1, &out) == -EBADF && wire_send(-1, &w.head) == -EBADF, "other errors");
 }
 
+/* Killed with something unread: the kernel tells the reset first. With descriptors, and without. */
+static void hears_last_words(bool fds) {
+    struct wire_job m = { .head = WIRE_HEAD(WIRE_JOB, struct wire_job), .id = 5 };
+    struct wire_word unread = { .head = WIRE_HEAD(WIRE_QUIT, struct wire_word) };
+    union wire_any out = { 0 };
+    int came[JOB_NFDS] = { -1, -1, -1, -1 }, last[2];
+    if (!OK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, last) == 0, "a socket pair"))
+        return;
+    int rc = wire_send(last[1], &unread.head);
+    rc = rc ? rc : wire_send(last[0], &m.head);
+    fd_close(&last[0]);
+    OK(rc == 0 && (fds ? wire_recv_fds(last[1], &out, came) : wire_recv(last[1], &out)) == 1 &&
+           out.job.id == 5,
+       "what a peer has said before it was killed is heard, whatever it had not read");
+    OK((fds ? wire_recv_fds(last[1], &out, came) : wire_recv(last[1], &out)) == -ENOTCONN,
+       "then it has ended");
+    fd_close(&last[1]);
+}
+
 int main(void) {
     if (!OK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "a socket pair"))
         return tap_end();
@@ -225,5 +244,7 @@ int main(void) {
     runs_out_of_descriptors();
     never_blocks();
     knows_the_end();
+    hears_last_words(false);
+    hears_last_words(true);
     return tap_end();
 }
