@@ -42,7 +42,8 @@ FUZZ  := $(sort $(patsubst tests/fuzz/f_%.c,%,$(wildcard tests/fuzz/f_*.c)))
 MAN   := $(sort $(wildcard docs/*.[1-8]))
 HASH  := \#
 # Those with a #! line are programs, the others are modules that they import.
-INTEG := $(sort $(shell grep -l '^$(HASH)!' tests/integration/*.py 2>/dev/null))
+LOAD  := tests/integration/channel_many.py
+INTEG := $(filter-out $(LOAD),$(sort $(shell grep -l '^$(HASH)!' tests/integration/*.py 2>/dev/null)))
 
 # ---- how things are compiled
 
@@ -174,9 +175,13 @@ UNIT_BIN := $(addprefix $(V)/tests/unit/,$(UNIT)) \
 	$(if $(EMULATOR),,$(addprefix build/asan/tests/unit/,$(UNIT)))
 SIM_BIN := $(if $(SIM),$(V)/tests/sim $(if $(EMULATOR),,build/asan/tests/sim))
 DIFF_BIN := $(if $(EMULATOR),,$(addprefix build/asan/tests/differential/,$(DIFF)))
-RUN_UNIT := -t 120 unit: $(filter $(V)/%,$(UNIT_BIN)) unit-asan: $(filter build/asan/%,$(UNIT_BIN))
+# Those that measure time run alone.
+ALONE := t_probe_wait t_job_tree t_logs_role t_held_jobs t_job t_http_server
+RUN_UNIT := -t 120 unit: $(filter $(V)/%,$(UNIT_BIN)) \
+	unit-asan: $(filter $(addprefix build/asan/tests/unit/,$(ALONE)),$(UNIT_BIN)) \
+	-j 2 $(filter-out $(addprefix %/,$(ALONE)),$(filter build/asan/%,$(UNIT_BIN))) -j 1
 RUN_SIM := -t 300 $(if $(SIM),sim: '$(V)/tests/sim $(BOOTS)' \
-	$(if $(EMULATOR),,sim-asan: 'build/asan/tests/sim $(BOOTS)'))
+	$(if $(EMULATOR),,sim-asan: 'build/asan/tests/sim $(shell expr $(BOOTS) / 10)'))
 RUN_DIFF := -t 120 differential: $(DIFF_BIN)
 RUN_LINT := -t 300 lint: 'tools/lint $(RELEASE)'
 RUN_BINARY := -t 60 binary: 'tools/check-binary $(BIN)'
@@ -202,11 +207,13 @@ integration: $(BIN) ## The real program, from outside
 	$(Q)tests/tally $(RUN_INTEG)
 engine: $(BIN) ## The real program under and around a real Docker engine; root
 	$(Q)tests/tally $(RUN_ENGINE)
+load: $(BIN) ## The channel with many jobs, clients and bytes; not part of `test`
+	$(Q)tests/tally -t 900 load: $(LOAD)
 lint: $(BIN) ## Layers, writable globals, format, scripts, manuals; TIDY=1: clang-tidy
 	$(Q)$(if $(TIDY),TIDY=1) tests/tally $(RUN_LINT)
 test: $(BIN) $(UNIT_BIN) $(SIM_BIN) $(DIFF_BIN) ## Everything above, in one tally; sets up first
 	$(Q)tests/tally $(RUN_LINT) $(RUN_BINARY) $(RUN_UNIT) $(RUN_SIM) $(RUN_DIFF) \
-		$(RUN_INTEG) $(RUN_ENGINE) $(RUN_CROSS)
+		$(RUN_INTEG) -b $(RUN_CROSS) $(RUN_ENGINE)
 
 demo: $(BIN) ## A sandbox with a Docker engine in it, in a minute; sets the machine up first
 	$(Q)tests/engine/demo
@@ -241,5 +248,5 @@ install: $(BIN) ## Copy program and manual pages below DESTDIR and PREFIX
 clean: ## Remove what was built; what was downloaded stays in build/dl
 	find build -mindepth 1 -maxdepth 1 ! -name dl -exec rm -rf --one-file-system {} + 2>/dev/null || true
 
-.PHONY: help all pinnace check-binary unit sim differential integration engine lint test demo \
+.PHONY: help all pinnace check-binary unit sim differential integration engine load lint test demo \
 	bench fuzz format compdb man install clean

@@ -267,8 +267,9 @@ class Client:
 
     def connect(self):
         s = socket.socket(socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(self.timeout), 0))
+        s.connect(self.address)  # blocking: the backlog may be full
         s.settimeout(self.timeout)
-        s.connect(self.address)
         if s.family == socket.AF_INET:
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s

@@ -42,10 +42,11 @@ ALL = routes()
 def answer(address, request, timeout=10):
     """(status, whole answer, was it closed) of these bytes; 0: closed without an answer."""
     s = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
-    s.settimeout(timeout)
     got, closed = b"", True
     with s:
+        s.settimeout(None)  # blocking: the backlog may be full
         s.connect(address)
+        s.settimeout(timeout)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             s.sendall(request)
         try:

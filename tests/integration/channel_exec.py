@@ -486,6 +486,13 @@ def overflows(b, c):
         o = s.finish()
     ok(o.missed == j["output"]["from"] and o.missed + len(o.out) == total and
        text.endswith(o.out) and keep <= len(o.out), "who comes later is told how much is missing", (o.missed, len(o.out), total))
+    a, z = c.output(id), c.output(id, "?from=-1")
+    ok(a.fields["pinnace-output-from"] == str(j["output"]["from"]) and text.endswith(a.body) and
+       len(a.body) == len(o.out) and z.fields["pinnace-output-from"] == str(total),
+       "output from=0 begins with the oldest that is kept, and says where that is", (a, z))
+    a = c.output(id, "?from=5")
+    ok(a.status == 416 and a.error == "range" and str(j["output"]["from"]) in a.json()["error"]["message"],
+       "and from=5 is 416, for it would have to miss some", a)
     with c.attach(id, f"?from={total - 5}") as s:
         o = s.finish()
     ok(o.missed == 0 and o.out == text[-5:], "but not who asks for what is there", o)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Many jobs, many clients, many bytes: bounded memory, no leak, and nobody is held up by others.
 
-PINNACE_SLOW=1: 4 GiB each way instead of 1.
+PINNACE_SLOW=1: 4 GiB each way instead of a quarter or one.
 """
 import contextlib
 import json
@@ -20,7 +20,6 @@ from tap import Tap, children, wait_for
 t = Tap()
 SLOW = bool(os.environ.get("PINNACE_SLOW"))
 GIB = 1 << 30
-BYTES = (4 if SLOW else 1) * GIB
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
 
@@ -46,7 +45,7 @@ def latency(c, n=20):
 
 def short_execs(b, c):
     """10 000 short execs"""
-    total, clients, limit = 10000, 4, 60
+    total, clients, limit = 10000, 4, 300 if SLOW else 60
     lock, state = threading.Lock(), {"begun": 0, "done": 0, "bad": []}
     end = time.monotonic() + limit
 
@@ -71,7 +70,7 @@ def short_execs(b, c):
         early = None
         while any(x.is_alive() for x in threads):
             time.sleep(0.02)
-            if early is None and state["done"] >= 3000:
+            if early is None and state["done"] >= 1200:  # as many as are kept, and more
                 early = [memory(p)[0] for p in both(b)]
         return early
 
@@ -81,14 +80,12 @@ def short_execs(b, c):
     took = time.monotonic() - began
     after = [memory(p)[0] for p in both(b)]
     t.diag(f"{state['done']} execs of true in {took:.1f} s, {state['done'] / took:.0f} a second; "
-           f"RSS of PID 1 and channel, KiB: {early} after 3000, {after} at the end")
-    ok(not state["bad"] and state["done"] == state["begun"] >= 4000,
+           f"RSS of PID 1 and channel, KiB: {early} after 1200, {after} at the end")
+    ok(not state["bad"] and state["done"] == state["begun"] >= 1500,
        "10 000 execs, or as many as a minute has room for", (state["done"], state["bad"][:2]))
-    if state["done"] < total:
-        t.diag("not all of them: this machine is slow")
     ok(early and all(a - e < 512 for a, e in zip(after, early)), "memory does not grow", (early, after))
-    now = settled(lambda: [fds(p) for p in pids], lambda x: x == held)
-    ok(now == held, "no descriptor is left behind", (held, now))
+    now = settled(lambda: [fds(p) for p in pids], lambda x: x <= held)
+    ok(now[0] <= held[0] and now[1] <= held[1], "no descriptor is left behind", (held, now))
     ok(not b.zombies() and not children(pids[1]), "no zombie", (b.zombies(), children(pids[1])))
     ok(len(c.jobs()) == 1024, "1024 ended ones are kept", len(c.jobs()))
     ok(both(b) == pids, "the channel is the same")
@@ -97,7 +94,8 @@ def short_execs(b, c):
 def concurrent(b, c):
     """1 000 jobs at once"""
     n = 1000
-    held = [fds(p) for p in both(b)]
+    c.delete(f"/v1/jobs/{c.run(['true']).started['id']}")  # some are opened with the first job
+    held = settled(lambda: [fds(p) for p in both(b)], lambda x: False, 0.3)
     began = time.monotonic()
     ids = [c.start(["sleep", "600"], tag="many")["id"] for _ in range(n)]
     took = time.monotonic() - began
@@ -135,29 +133,29 @@ def burst(b, c):
 
 def stopped_readers(b, c):
     """a reader that stops blocks nobody"""
-    j = c.start("yes 0123456789 | head -c 300000000; exit 5", keep_output=1 << 20)
+    j = c.start("yes 0123456789 | head -c 60000000; exit 5", keep_output=1 << 20)
     stopped = [c.attach(j["id"], "?from=0") for _ in range(4)]
-    mine = c.exec("yes | head -c 100000000")  # lossless, and not read: it holds up its own job only
+    mine = c.exec("yes | head -c 30000000")  # lossless, and not read: it holds up its own job only
     mine.next()
     began = time.monotonic()
     slowest = latency(c)
     with c.attach(j["id"], "?from=0") as s:
         o = s.finish()
     took = time.monotonic() - began
-    ok(o.end and o.end.get("exit") == 5 and o.missed + len(o.out) == 300000000,
+    ok(o.end and o.end.get("exit") == 5 and o.missed + len(o.out) == 60000000,
        "a job with four readers that have stopped, and one that reads", (took, o.missed, len(o.out), o.end))
     ok(slowest < 1, "others are answered at once", slowest)
     ok(c.run(["echo", "x"]).out == b"x\n", "other jobs run")
     k = c.job(mine.seen.started["id"])
     ok(k["state"] == "running" and k["output"]["to"] < 8 << 20, "exec that is not read waits", k)
     o = mine.finish()
-    ok(len(o.out) == 100000000 and o.missed == 0 and o.end.get("exit") == 0, "and loses nothing",
+    ok(len(o.out) == 30000000 and o.missed == 0 and o.end.get("exit") == 0, "and loses nothing",
        (len(o.out), o.missed, o.end))
     for s in (*stopped, mine):
         s.close()
 
 
-def drain_frames(sock, have, total):
+def drain_frames(sock, have):
     """Read frames, count stdout, keep nothing: (bytes of stdout, the last JSON)."""
     buf = bytearray(4 << 20)
     view = memoryview(buf)
@@ -209,31 +207,33 @@ class Watch(threading.Thread):
 
 def throughput(b, c):
     """GiB through a job"""
-    for name, command in (("zeros", f"head -c {BYTES} /dev/zero"), ("yes", f"yes | head -c {BYTES}")):
+    for name, command, size in (("zeros", "head -c %d /dev/zero", GIB), ("yes", "yes | head -c %d", GIB // 4)):
+        size = 4 * GIB if SLOW else size
         watch = Watch(b.role("channel"))
         began = time.monotonic()
-        s = c.exec(command)
-        out, last = drain_frames(s.wire.sock, bytes(s.wire.have), BYTES)
+        s = c.exec(command % size)
+        out, last = drain_frames(s.wire.sock, bytes(s.wire.have))
         took = time.monotonic() - began
         grown = watch.grown()
         s.close()
-        ok(out == BYTES and isinstance(last, dict) and last["end"].get("exit") == 0,
-           f"{BYTES >> 30} GiB of {name} through stdout of exec", (out, last))
+        ok(out == size and isinstance(last, dict) and last["end"].get("exit") == 0,
+           f"{size >> 20} MiB of {name} through stdout of exec", (out, last))
         ok(grown < 4096, "in constant memory", grown)
-        t.diag(f"{name}: {BYTES / GIB / took:.2f} GiB/s, PSS grew by {grown} KiB")
+        t.diag(f"{name}: {size / GIB / took:.2f} GiB/s, PSS grew by {grown} KiB")
     watch = Watch(b.role("channel"))
     began = time.monotonic()
     s = c.exec("wc -c", stdin="pipe")
     piece = struct.pack(">B3xI", 0, 1 << 20) + bytes(1 << 20)
-    for _ in range(BYTES >> 20):
+    size = 4 * GIB if SLOW else GIB // 4
+    for _ in range(size >> 20):
         s.wire.sock.sendall(piece)
     s.eof()
     o = s.finish()
     took, grown = time.monotonic() - began, watch.grown()
     s.close()
-    ok(o.out.strip() == str(BYTES).encode(), f"{BYTES >> 30} GiB through stdin", o)
+    ok(o.out.strip() == str(size).encode(), f"{size >> 20} MiB through stdin", o)
     ok(grown < 4096, "in constant memory", grown)
-    t.diag(f"stdin: {BYTES / GIB / took:.2f} GiB/s, PSS grew by {grown} KiB")
+    t.diag(f"stdin: {size / GIB / took:.2f} GiB/s, PSS grew by {grown} KiB")
 
 
 def connect_many(address, n, text=b""):
@@ -241,8 +241,8 @@ def connect_many(address, n, text=b""):
     made = []
     for _ in range(n):
         s = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+        s.connect(address)  # blocking: the backlog may be full
         s.settimeout(10)
-        s.connect(address)
         if text:
             s.sendall(text)
         made.append(s)
@@ -253,13 +253,15 @@ def gone(socks):
     """How many of them the other side has closed. What it said before is read and dropped."""
     n = 0
     for s in socks:
-        with contextlib.suppress(BlockingIOError):
-            try:
-                while s.recv(65536, socket.MSG_DONTWAIT):
-                    pass
-                n += 1
-            except ConnectionResetError:
-                n += 1
+        s.setblocking(False)
+        try:
+            while s.recv(65536):
+                pass
+            n += 1
+        except BlockingIOError:
+            pass
+        except ConnectionResetError:
+            n += 1
     return n
 
 

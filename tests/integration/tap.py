@@ -13,10 +13,16 @@ import atexit
 import collections
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+
+# A shell's background job has these ignored, and so would all that is started here.
+for number in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 Result = collections.namedtuple("Result", "status out err seconds")
 started = []  # every Popen, for the last sweep

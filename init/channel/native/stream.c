@@ -422,6 +422,17 @@ static bool only_param(struct http_exchange *x, int *only) {
     return true;
 }
 
+/* Bytes as they are cannot say that some are missing: 0 is the oldest there is, and -1 the end. */
+static bool raw_from(struct http_exchange *x, const struct ring *r, int64_t *from) {
+    if (*from <= 0)
+        *from = (int64_t)(*from < 0 ? r->to : r->from);
+    if ((uint64_t)*from >= r->from)
+        return true;
+    native_fail(x, 416, "range", "from: the oldest byte that is kept is %llu",
+                (unsigned long long)r->from);
+    return false;
+}
+
 void native_job_output(struct http_exchange *x, yyjson_val *body) {
     (void)body;
     int64_t from = 0;
@@ -433,13 +444,13 @@ void native_job_output(struct http_exchange *x, yyjson_val *body) {
         return;
     struct job *j = native_job(x);
     bool frames = http_lists(&x->head, "Accept", FRAME_MEDIA_TYPE);
-    struct stream *s = j ? stream_new(x, frames ? SHAPE_FRAMES : SHAPE_RAW) : NULL;
+    if (!j || (!frames && !raw_from(x, &j->output, &from)))
+        return;
+    struct stream *s = stream_new(x, frames ? SHAPE_FRAMES : SHAPE_RAW);
     if (!s)
         return;
     s->follow = follow;
     s->only = only;
-    if (!frames && from == 0 && j->output.from > 0)
-        from = (int64_t)j->output.from; /* raw: what there is; the fields say what is not */
     http_add_field(x, "Pinnace-Output-From", "%lld", (long long)from);
     stream_start(s, j, from, lossless);
 }
