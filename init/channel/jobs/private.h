@@ -111,6 +111,8 @@ char *record_command(const char *const *argv); /* see job.command; NULL: no memo
 
 /* To be told to PID 1: a kind of message of wire.h. */
 void job_owe(struct job *j, enum wire_kind kind);
+/* At once, if that can be: a client may be answered in this turn, and we be killed in it. */
+void job_tell(struct job *j, enum wire_kind kind);
 bool job_pay(struct job *j); /* false: PID 1 is behind, try again */
 
 #endif
