@@ -448,6 +448,18 @@ static int count(void) {
     return n;
 }
 
+/* All slots but those that are used, and one. */
+static void take_slots(uint64_t taken[MAX_JOBS / 64]) {
+    uint32_t one = 0;
+    while (js.slots[one / 64] >> one % 64 & 1)
+        one++;
+    for (uint32_t i = 0; i < MAX_JOBS / 64; i++) {
+        uint64_t left = i == one / 64 ? UINT64_C(1) << one % 64 : 0;
+        taken[i] = ~js.slots[i] & ~left;
+        js.slots[i] |= taken[i];
+    }
+}
+
 static void keeps_the_last(void) {
     struct client c, watched;
     js.max_ended = 3;
@@ -462,6 +474,8 @@ static void keeps_the_last(void) {
        js.nended);
     job_detach(&watched.r);
     js.max_jobs = 4;
+    uint64_t taken[MAX_JOBS / 64];
+    take_slots(taken);
     struct job *a = start(spec(ARGV("sleep", "100"))), *b = start(spec(ARGV("sleep", "100")));
     OK(a && b && js.n == 4 && js.nended == 2, "ended ones make room: %zu", js.n);
     attach(&watched, j[4], 0, false);
@@ -472,6 +486,8 @@ static void keeps_the_last(void) {
     OK(start(spec(ARGV("sleep", "100"))) && js.nrunning == 4, "four");
     OK(!start(spec(ARGV("true"))) && refused == JOB_LIMIT, "running ones never do");
     js.max_jobs = MAX_JOBS;
+    for (size_t i = 0; i < MAX_JOBS / 64; i++)
+        js.slots[i] &= ~taken[i];
     for (struct link *l = js.all.next; l != &js.all; l = l->next)
         (void)job_signal(CONTAINER_OF(l, struct job, link), SIGKILL, JOB_TREE);
     UNTIL(js.nrunning == 0);

@@ -128,7 +128,7 @@ static void reaches_what_stays_behind(void) {
                                "(setsid bash -c '(" STAY ") >&- 2>&- &' x $1 &) ; (" STAY
                                ") >&- 2>&- & sleep 0.3; echo up; exit 6",
                                NULL);
-    UNTIL(c.ended);
+    UNTIL(c.ended && alive(word) == 2);
     OK(j->state == JOB_ENDED && j->end.how.code == 6 && alive(word) == 2, "%d are left",
        alive(word));
     OK(job_signal(j, SIGHUP, JOB_TREE) == -ESRCH && job_signal(j, SIGTERM, JOB_GROUP) == -ESRCH,
@@ -148,7 +148,7 @@ static void reaches_whom_nobody_knows(void) {
     new_word("unknown"); /* in no session of the job's, and without its output */
     struct job *j = start_tree(
         &c, "(setsid bash -c '(" STAY ") >&- 2>&- &' x $1 >&- 2>&- &) ; sleep 0.2; echo up", NULL);
-    UNTIL(c.ended);
+    UNTIL(c.ended && alive(word) == 1);
     OK(alive(word) == 1 && j->fds[JOB_STDOUT] < 0, "one is left");
     OK(job_signal(j, SIGTERM, JOB_TREE) == -ESRCH, "unknown");
     UNTIL(alive(word) == 0);
@@ -255,7 +255,7 @@ static void ends_the_tree_in_time(void) {
     s.kill_after = span_ms(200);
     struct job *j = start(s);
     attach(&c, j, 0, false);
-    UNTIL(strstr(c.out, "up"));
+    UNTIL(strstr(c.out, "up") && alive(word) == 2);
     OK(alive(word) == 2, "two: %d", alive(word));
     UNTIL(c.ended && alive(word) == 0);
     OK(alive(word) == 0 && j->end.timed_out, "timed out; the deaf one goes after the leader");

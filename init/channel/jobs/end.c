@@ -106,7 +106,7 @@ void job_reaped(struct job *j, const struct exit_info *how) {
 void job_exited(struct child *c, struct exit_info how) {
     struct job *j = CONTAINER_OF(c, struct job, child);
     job_reaped(j, &how);
-    job_owe(j, WIRE_JOB_ENDED);
+    job_tell(j, WIRE_JOB_ENDED);
 }
 
 /* A process it left behind holds its output; or its end has not been told at all. What stands in

@@ -60,7 +60,7 @@ int job_close_stdin(struct job *j) {
     j->stdin_open = false;
     job_close_fd(j, JOB_STDIN);
     record_write(j);
-    job_owe(j, WIRE_JOB_SHUT);
+    job_tell(j, WIRE_JOB_SHUT);
     if (!list_empty(&j->inputs))
         job_touch(j, NEWS_ROOM);
     return 0;

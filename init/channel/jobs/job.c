@@ -162,7 +162,7 @@ static void dispose(struct job *j) {
     list_remove(&j->link);
     list_insert_before(&js->gone, &j->link);
     j->gone = true;
-    job_owe(j, WIRE_JOB_DONE);
+    job_tell(j, WIRE_JOB_DONE);
 }
 
 void job_gone_free(struct job *j) {
@@ -212,8 +212,10 @@ static struct job *expendable(const struct jobs *js, bool must) {
 
 bool jobs_make_room(struct jobs *js) {
     struct job *j = js->n < js->max_jobs ? NULL : expendable(js, true);
-    if (j)
+    if (j) {
         dispose(j);
+        job_gone_free(j); /* its slot is wanted now */
+    }
     return js->n < js->max_jobs;
 }
 

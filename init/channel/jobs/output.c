@@ -138,7 +138,7 @@ size_t job_drain(struct job *j, enum job_fd which) {
             break;
         ring_filled(&j->output, stream, (size_t)n);
         total += (size_t)n;
-    } while (total < JOB_READ_TURN && ((size_t)n == room || j->pty));
+    } while (total < JOB_READ_TURN && ((size_t)n == room || j->pty || n >= JOB_BULK));
     bool ended = room > 0 && (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR));
     if (total > 0)
         took_in(j, which, total);

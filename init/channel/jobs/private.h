@@ -24,6 +24,7 @@ enum {
     JOB_LOST_MS = 1000,         /* for PID 1 to say how a vanished process ended */
     JOB_RETRY_MS = 10,          /* until something that was at a limit is tried again */
     JOB_ANNOUNCE_MS = 10000,    /* for PID 1 to take what a starting job says of itself */
+    JOB_BULK = 4096,            /* bytes of a read after which another one is worth it */
     JOB_READ_TURN = 256 * 1024, /* bytes read of one pipe before others have their turn */
     JOB_PIPE = 256 * 1024,      /* of a pipe that was seen full (fcntl(2), F_SETPIPE_SZ) */
     JOB_WALK_LIMIT_MS = 5000,   /* a walk that hangs in /proc is killed */
@@ -110,6 +111,8 @@ char *record_command(const char *const *argv); /* see job.command; NULL: no memo
 
 /* To be told to PID 1: a kind of message of wire.h. */
 void job_owe(struct job *j, enum wire_kind kind);
+/* At once, if that can be: a client may be answered in this turn, and we be killed in it. */
+void job_tell(struct job *j, enum wire_kind kind);
 bool job_pay(struct job *j); /* false: PID 1 is behind, try again */
 
 #endif

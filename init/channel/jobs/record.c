@@ -298,6 +298,11 @@ void job_owe(struct job *j, enum wire_kind kind) {
     jobs_turn_soon(j->jobs);
 }
 
+void job_tell(struct job *j, enum wire_kind kind) {
+    job_owe(j, kind);
+    (void)job_pay(j);
+}
+
 /* False: it is to be said again. Without PID 1 there is nobody to tell, and soon no channel. */
 static bool say(const struct job *j, enum wire_kind kind) {
     struct wire_job m = {
@@ -323,7 +328,7 @@ bool job_pay(struct job *j) {
     if (j->owed & 1U << WIRE_JOB_DONE) {
         if (!say(j, WIRE_JOB_DONE))
             return false;
-        j->owed = 0;
+        j->owed = j->shut = 0;
         return true;
     }
     bool due = j->reaped || (j->state != JOB_STARTING && (j->shut & 1U << JOB_STDIN));
