@@ -23,6 +23,7 @@ struct channel {
     struct http_server server;
     struct http_listener listeners[MAX_CHANNELS];
     struct gate *gates;       /* of each listener */
+    struct link box_observers;
     struct link status_waits; /* exchanges that wait for a change of the box */
     struct link unit_waits;   /* and for PID 1's word on a unit */
     uint64_t ticket;

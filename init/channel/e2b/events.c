@@ -10,25 +10,24 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/base64.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "channel/e2b/process.h"
+#include "channel/e2b/service.h"
 #include "channel/gate.h"
 
 enum {
-    CHUNK = 48 << 10,        /* bytes of output in a message, at most */
     PATIENCE_MS = 5000,      /* without a byte taken, while the process has to wait */
     PATIENCE_MANY_MS = 1000, /* the same, while others read it too */
     NOTE_BYTES = 16 << 10,   /* of a process's config, to be shown by List; longer ones are cut */
     MAX_ENVS = 4096,         /* variables of a request, and as many of POST /init */
-    EVENT_BYTES = 1024,      /* of any event but data, which has: */
-    DATA_BYTES = 64 + CHUNK / 3 * 4,
+    EVENT_BYTES = 1024,      /* of any event but data */
 };
 
 struct events {
     struct e2b_stream s;
     struct job_reader reader;
+    struct service_log *service; /* Connect to a service: its log instead of a job's output */
     struct timer patience;
     bool told_start;
     char user[E2B_USER_TEXT]; /* Start's, for words about a failure */
@@ -48,22 +47,12 @@ static void send_start(struct events *v) {
     e2b_stream_text(&v->s, &t);
 }
 
-static void send_data(struct events *v, const char *stream, const char *bytes, size_t n) {
-    char buf[DATA_BYTES];
-    struct text t = TEXT(buf);
-    text_add(&t, "{\"event\":{\"data\":{\"%s\":\"", stream);
-    base64_encode(bytes, n, t.buf + t.len);
-    size_t len = t.len + base64_len(n);
-    memcpy(t.buf + len, "\"}}}", 4);
-    e2b_stream_send(&v->s, t.buf, len + 4);
-}
-
 static void pass_on(struct events *v, const struct job_chunk *c) {
-    size_t n = c->n < CHUNK ? c->n : CHUNK;
+    size_t n = c->n < E2B_CHUNK ? c->n : E2B_CHUNK;
     const char *stream = v->reader.job->pty         ? "pty"
                          : c->stream == RING_STDOUT ? "stdout"
                                                     : "stderr";
-    send_data(v, stream, c->bytes, n);
+    e2b_send_data(&v->s, stream, c->bytes, n);
     job_took(&v->reader, n);
 }
 
@@ -94,7 +83,7 @@ static void send_as_shell(struct events *v, const struct job *j, int status) {
     struct text t = TEXT(buf);
     text_add(&t, "%s\n", j->why);
     send_start(v);
-    send_data(v, j->pty ? "pty" : "stderr", t.buf, t.len);
+    e2b_send_data(&v->s, j->pty ? "pty" : "stderr", t.buf, t.len);
     t.len = 0;
     text_add(&t,
              "{\"event\":{\"end\":{\"exitCode\":%d,\"exited\":true,\"status\":\"exit status %d\","
@@ -152,7 +141,7 @@ static bool step(struct events *v) {
 /* Is this client why the process has to wait? Then it has a while to take some. */
 static void watch_patience(struct events *v, bool moved) {
     const struct job *j = v->reader.job;
-    bool full = !v->s.ended && e2b_stream_room(&v->s) < DATA_BYTES;
+    bool full = !v->s.ended && e2b_stream_room(&v->s) < E2B_DATA;
     if (moved || !full || !v->reader.lossless)
         timer_stop(&v->patience);
     if (full && v->reader.lossless && !timer_armed(&v->patience))
@@ -177,19 +166,27 @@ static void pump(struct events *v) {
     }
     if (!v->told_start)
         send_start(v);
-    while (e2b_stream_room(&v->s) >= DATA_BYTES && step(v))
+    while (e2b_stream_room(&v->s) >= E2B_DATA && step(v))
         moved = true;
     watch_patience(v, moved);
 }
 
 static void ready(struct job_reader *r) { pump(CONTAINER_OF(r, struct events, reader)); }
-static void room(struct e2b_stream *s) { pump(events_of(s)); }
+
+static void room(struct e2b_stream *s) {
+    struct events *v = events_of(s);
+    if (v->service)
+        service_log_room(v->service);
+    else
+        pump(v);
+}
 
 static void over(struct e2b_stream *s, bool cut) {
     (void)cut; /* a client that goes away ends nothing: the process's time does */
     struct events *v = events_of(s);
     timer_stop(&v->patience);
     job_detach(&v->reader);
+    service_log_free(v->service);
     free(v);
 }
 
@@ -420,12 +417,12 @@ static void connect_asked(struct e2b_stream *s, yyjson_val *message) {
         return;
     }
     struct job *j = e2b_select(s->x, &which);
-    if (!j) {
+    if (j) {
+        job_attach(j, &v->reader, from, true);
+        pump(v);
+    } else if (!(v->service = service_log_begin(s, &which, from >= 0))) {
         e2b_stream_fail(s, E2B_NOT_FOUND, "%s", e2b_selector_fault(&which, why));
-        return;
     }
-    job_attach(j, &v->reader, from, true);
-    pump(v);
 }
 
 void e2b_connect(struct http_exchange *x, yyjson_val *body) {

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/own.h"
+#include "channel/e2b/service.h"
 
 /* --- which one -------------------------------------------------------------------------------- */
 
@@ -115,6 +117,16 @@ void e2b_put_end(struct text *t, const struct job *j) {
     text_add(t, "}}}");
 }
 
+void e2b_send_data(struct e2b_stream *s, const char *stream, const char *bytes, size_t n) {
+    char buf[E2B_DATA];
+    struct text t = TEXT(buf);
+    text_add(&t, "{\"event\":{\"data\":{\"%s\":\"", stream);
+    base64_encode(bytes, n, t.buf + t.len);
+    size_t len = t.len + base64_len(n);
+    memcpy(t.buf + len, "\"}}}", 4);
+    e2b_stream_send(s, t.buf, len + 4);
+}
+
 /* --- List ------------------------------------------------------------------------------------- */
 
 /* The first word of a JSON array of texts: the end of it. */
@@ -147,7 +159,7 @@ static void put_process(struct text *t, const struct job *j) {
 }
 
 static size_t list_size(const struct jobs *js) {
-    size_t n = 64;
+    size_t n = 64 + SERVICES_BYTES;
     for (struct link *l = js->all.next; l != &js->all; l = l->next) {
         const struct job *j = CONTAINER_OF(l, struct job, link);
         n += 512 + JOB_RECORD_BYTES + (j->note ? strlen(j->note) : 0);
@@ -172,6 +184,7 @@ void e2b_list(struct http_exchange *x, yyjson_val *body) {
         if (j->state == JOB_RUNNING && !j->reaped)
             put_process(&t, j);
     }
+    services_put(channel_of(x), &t);
     text_add(&t, "]}");
     e2b_reply(x, &t);
 }
