@@ -172,6 +172,13 @@ static bool basic_user(const struct http_exchange *x, char out[E2B_USER_TEXT]) {
     return true;
 }
 
+static const char *default_user(const struct http_exchange *x) {
+    const char *user = CONTAINER_OF(x->site, struct gate, site)->conf->user;
+    return *settings_of(x)->user ? settings_of(x)->user
+           : user && *user       ? user
+                                 : channel_of(x)->e2b.own_user;
+}
+
 bool e2b_user(const struct http_exchange *x, const char *asked, char out[E2B_USER_TEXT]) {
     if (asked && strlen(asked) >= E2B_USER_TEXT)
         return false;
@@ -182,7 +189,6 @@ bool e2b_user(const struct http_exchange *x, const char *asked, char out[E2B_USE
     if (!basic_user(x, out))
         return false;
     if (!*out)
-        (void)strcpy(out,
-                     *settings_of(x)->user ? settings_of(x)->user : channel_of(x)->e2b.own_user);
+        (void)strcpy(out, default_user(x));
     return true;
 }
