@@ -1,6 +1,7 @@
 #include "channel/e2b/gzip.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <zlib.h>
