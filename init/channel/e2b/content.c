@@ -33,8 +33,9 @@ int content_param(struct http_exchange *x, const char *key, char *out, size_t ca
     out[0] = '\0';
     if (!v.s)
         return 0;
-    for (size_t i = 0; i < v.n; i++)
-        raw[i] = v.s[i] == '+' ? ' ' : v.s[i];
+    memcpy(raw, v.s, v.n);
+    for (char *plus = raw; (plus = memchr(plus, '+', (size_t)(raw + v.n - plus)));)
+        *plus = ' ';
     if (http_decode((struct slice){ raw, v.n }, out, cap) >= 0)
         return 1;
     e2b_http_fail(x, 400, "%s: too long, or badly encoded", key);
@@ -361,16 +362,15 @@ static const char **take_sources(struct proto *p, yyjson_val *body) {
     return out;
 }
 
-void e2b_files_compose(struct http_exchange *x, yyjson_val *body) {
-    struct proto p = { 0 };
+static void compose(struct http_exchange *x, struct proto *p, yyjson_val *body,
+                    const char *const *sources) {
     struct file_req q;
     char user[E2B_USER_TEXT];
-    AUTO_FREE const char **sources = take_sources(&p, body);
-    const char *to = p.err.code ? NULL : proto_text(&p, body, "destination");
-    const char *asked = p.err.code ? NULL : proto_text(&p, body, "username");
-    if (p.err.code || !to || !*to) {
+    const char *to = p->err.code ? NULL : proto_text(p, body, "destination");
+    const char *asked = p->err.code ? NULL : proto_text(p, body, "username");
+    if (p->err.code || !to || !*to) {
         e2b_http_fail(x, 400, "%s",
-                      p.err.code ? p.err.text : "destination: the path of a file is needed");
+                      p->err.code ? p->err.text : "destination: the path of a file is needed");
         return;
     }
     if (!e2b_user(x, asked, user)) {
@@ -381,4 +381,11 @@ void e2b_files_compose(struct http_exchange *x, yyjson_val *body) {
     q.sources = sources;
     q.entry = content_entry;
     begin(x, &q, user, compose_finished);
+}
+
+void e2b_files_compose(struct http_exchange *x, yyjson_val *body) {
+    struct proto p = { 0 };
+    const char **sources = take_sources(&p, body);
+    compose(x, &p, body, sources);
+    free(sources);
 }
