@@ -133,8 +133,7 @@ bool gate_origin(const struct http_exchange *x, bool any) {
     return false;
 }
 
-/* --- a wrong token is answered late -------------------------------------------------------------
- */
+/* --- a wrong token is answered late ----------------------------------------------------------- */
 
 struct denial {
     struct http_exchange *x;
@@ -176,8 +175,7 @@ void gate_deny(struct http_exchange *x, bool tried, const char *message) {
     timer_arm(&g->channel->loop, &d->delay, span_ms(GATE_DENY_MS));
 }
 
-/* --- the decision
- * --------------------------------------------------------------------------------- */
+/* --- the decision ----------------------------------------------------------------------------- */
 
 static bool is_public(const struct http_exchange *x) {
     return http_is(x->head.path, "/livez") || http_is(x->head.path, "/readyz");

@@ -20,8 +20,7 @@ struct gate {
 /* Look users up and read the token. What is wrong is logged, and the gate is shut. */
 void gate_init(struct gate *g, struct channel *ch, const struct channel_conf *conf);
 
-/* --- parts of a decision, for dialects that show their token elsewhere -------------------------
- */
+/* --- parts of a decision, for dialects that show their token elsewhere ------------------------ */
 
 /* The token of this exchange's channel, or NULL. */
 const char *gate_token(const struct http_exchange *x);
@@ -34,8 +33,7 @@ const char *gate_closed(const struct http_exchange *x);
 /* Refuse with 401; late, if a token was tried. `message` is a constant. */
 void gate_deny(struct http_exchange *x, bool tried, const char *message);
 
-/* --- the native dialect's ----------------------------------------------------------------------
- */
+/* --- the native dialect's --------------------------------------------------------------------- */
 
 /* http_site.admit */
 bool gate_admit(struct http_exchange *x);

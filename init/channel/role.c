@@ -29,8 +29,7 @@ bool channel_tell(struct channel *ch, const struct wire_head *m) {
     return wire_send(ch->role->sock, m) == 0;
 }
 
-/* --- PID 1
- * ---------------------------------------------------------------------------------------- */
+/* --- PID 1 ------------------------------------------------------------------------------------ */
 
 static void quit_if_idle(struct channel *ch) {
     if (ch->quitting && !http_server_busy(&ch->server))
@@ -96,8 +95,7 @@ static void control_ready(struct source *s, uint32_t got) {
         open_doors(ch);
 }
 
-/* --- start
- * ------------------------------------------------------------------------------------------ */
+/* --- start ------------------------------------------------------------------------------------ */
 
 static void signals_ready(struct source *s, uint32_t got) {
     (void)got;

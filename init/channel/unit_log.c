@@ -82,8 +82,7 @@ static bool write_first(int out, const struct unit_log *l, int now) {
     return n == 0 || outflow_write(out, text + at, n - at);
 }
 
-/* --- and what is added --------------------------------------------------------------------------
- */
+/* --- and what is added ------------------------------------------------------------------------ */
 
 static bool write_rest(int out, int fd) {
     char buf[16384];

@@ -44,8 +44,7 @@ static void add_engine_row(void *report, enum log_level level, const char *text)
     add_row(report, "engine", level, text);
 }
 
-/* --- examine -----------------------------------------------------------------------------------
- */
+/* --- examine ---------------------------------------------------------------------------------- */
 
 /* Is what the plan says in force? Only asked where our resolv.conf or address is found. */
 static void examine_state(struct examination *x) {

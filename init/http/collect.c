@@ -30,8 +30,7 @@ size_t collect(struct http_exchange *x, const char *bytes, size_t n) {
     return n;
 }
 
-/* --- parsing: yyjson's tree has 16 bytes for each value, so up to 16 for each byte of text -----
- */
+/* --- parsing: yyjson's tree has 16 bytes for each value, so up to 16 for each byte of text ---- */
 
 static void *tree_alloc(void *large, size_t n) {
     *(bool *)large |= n > MAX_JSON_TREE;

@@ -125,8 +125,7 @@ int conn_read(struct http_conn *c) {
     return (int)n;
 }
 
-/* --- steps; each says whether there may be more to do now --------------------------------------
- */
+/* --- steps; each says whether there may be more to do now ------------------------------------- */
 
 void conn_linger(struct http_conn *c) {
     c->state = CONN_LINGER;

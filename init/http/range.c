@@ -82,8 +82,7 @@ int http_content_range(struct slice field, struct http_range *out, uint64_t *tot
     return 1;
 }
 
-/* --- versions
- * ------------------------------------------------------------------------------------------ */
+/* --- versions --------------------------------------------------------------------------------- */
 
 /* One entity tag at the front, without W/ in *tag. False: there is none. */
 static bool take_tag(struct slice *s, struct slice *tag, bool *weak) {
@@ -140,9 +139,7 @@ bool http_if_range(const struct http_head *h, const char *etag, int64_t mtime) {
     return http_date_parse(field) == mtime;
 }
 
-/* --- dates
- * -----------------------------------------------------------------------------------------------
- */
+/* --- dates ------------------------------------------------------------------------------------ */
 
 const char *http_date(char out[HTTP_DATE_TEXT], int64_t unix_s) {
     struct tm tm;

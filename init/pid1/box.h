@@ -72,10 +72,10 @@ struct box {
     int channel_keep[2 + MAX_CHANNELS], log_keep[2 + 2 * MAX_UNITS], net_keep[2 + NET_NSOCKETS];
     struct log_unit *log_units;
     struct log_progress *log_progress;
-    int listen[MAX_CHANNELS]; /* of conf->channels; -1 */
-    bool listens;             /* on any of them */
+    int listen[MAX_CHANNELS];              /* of conf->channels; -1 */
+    bool listens;                          /* on any of them */
     struct channel_shared *channel_shared; /* we never read it */
-    const char **job_env;     /* what jobs inherit; owned */
+    const char **job_env;                  /* what jobs inherit; owned */
     struct held_jobs jobs;
     struct unit_asked asked[MAX_ASKED]; /* and not yet answered */
     size_t nasked;

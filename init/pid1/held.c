@@ -158,8 +158,7 @@ void held_orphan(struct held_jobs *js, struct exit_info how) {
         end_untold(js, j, how);
 }
 
-/* --- what the channel is told -------------------------------------------------------------------
- */
+/* --- what the channel is told ----------------------------------------------------------------- */
 
 void held_forgotten(struct held_jobs *js) {
     for (size_t i = 0; i < js->n; i++)

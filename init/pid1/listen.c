@@ -67,8 +67,7 @@ static int open_unix(struct box *b, size_t i, struct err *e) {
     return bind_unix(path, SOCK_STREAM, b->conf->channels[i]->mode, e);
 }
 
-/* --- tcp, vsock ---------------------------------------------------------------------------------
- */
+/* --- tcp, vsock ------------------------------------------------------------------------------- */
 
 static int bind_inet(const struct ip *ip, unsigned port, bool dual) {
     struct sockaddr_storage to;

@@ -136,6 +136,9 @@ def users(b, c):
     o = c.run("cat /proc/self/status; echo x > /proc/1/oom_score_adj", user="tester")
     ok(b"CapEff:\t0000000000000000" in o.out and not ended(o, exit=0), "a user has no capabilities",
        o)
+    for user in ({}, {"user": "tester"}):
+        o = c.run("echo $PINNACE_JOB", env={"PINNACE_JOB": "000000000000"}, **user)
+        ok(o.out.decode() == f"{o.started['id']}\n", f"its mark is its own, whatever env says {user}", o)
     o = c.run("pwd", user="lost")
     ok(
         isinstance(o, Answer) and o.status == 422 and o.error == "bad_cwd" or

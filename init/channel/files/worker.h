@@ -12,8 +12,7 @@
 #include "channel/files/files.h"
 #include "sys/user.h"
 
-/* --- between a worker and its channel: a SOCK_SEQPACKET pair, one struct a packet ----------------
- */
+/* --- between a worker and its channel: a SOCK_SEQPACKET pair, one struct a packet ------------- */
 
 enum file_word {
     FILE_SAYS_OPENED,
@@ -41,8 +40,7 @@ struct file_order { /* GO, COMPLETE */
     uint64_t from, len;
 };
 
-/* --- the worker ----------------------------------------------------------------------------------
- */
+/* --- the worker ------------------------------------------------------------------------------- */
 
 struct name_cache; /* of owners' and groups' names */
 struct entry_room; /* what one entry points into */

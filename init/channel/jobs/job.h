@@ -29,10 +29,10 @@ struct job_spec { /* borrowed during job_start() */
     bool stdin_pipe;
     bool pty;
     uint16_t rows, cols;
-    span timeout;    /* SPAN_NEVER */
-    span kill_after; /* after the timeout's TERM */
+    span timeout;     /* SPAN_NEVER */
+    span kill_after;  /* after the timeout's TERM */
     const char *note; /* words of whoever starts it, kept with it; NULL */
-    size_t keep;     /* bytes of output kept; 0: MAX_JOB_OUTPUT's default */
+    size_t keep;      /* bytes of output kept; 0: MAX_JOB_OUTPUT's default */
 };
 
 enum job_state { JOB_STARTING, JOB_RUNNING, JOB_ENDED, JOB_FAILED };

@@ -199,16 +199,16 @@ static int announce(void *arg) {
 }
 
 /* All of it is put together here, for in the child each page that it writes to is copied first. But
- * what a login sets is known there only, so the job's own goes over that once more. */
+ * what a login sets is known there only, so the job's `own` goes over that once more. */
 static int spawn(struct job *j, const struct job_spec *spec, const int theirs[3],
-                 const char *const *env, struct err *e) {
+                 const char *const *env, const char *const *own, struct err *e) {
     const struct jobs_args *a = &j->jobs->a;
     struct spawn_limit files = { RLIMIT_NOFILE, a->nofile };
     struct announcement told = { .job = j, .exec_fd = -1 };
     struct spawn_req r = {
         .argv = spec->argv,
         .envp = env,
-        .env_over = spec->user ? spec->env : NULL,
+        .env_over = spec->user ? own : NULL,
         .cwd = spec->cwd,
         .home_cwd = true,
         .user = spec->user,
@@ -247,7 +247,7 @@ static int spawn_marked(struct job *j, const struct job_spec *spec, const int th
     struct env_request r = { .base = j->jobs->a.env, .add = own, .kind = SVC_KIND_SERVICE };
     AUTO_FREE const char **env = NULL;
     int rc = environment_make(&r, &env, e);
-    return rc < 0 ? rc : spawn(j, spec, theirs, env, e);
+    return rc < 0 ? rc : spawn(j, spec, theirs, env, own, e);
 }
 
 /* --- a new job ------------------------------------------------------------------------------ */

@@ -223,8 +223,7 @@ static const struct member members[] = {
 };
 enum { NMEMBERS = sizeof members / sizeof members[0] };
 
-/* --- the whole ---------------------------------------------------------------------------------
- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static int check_names(yyjson_val *body, struct err *e) {
     size_t i, n;
@@ -288,8 +287,7 @@ void job_ask_release(struct job_ask *a) {
     mem_release(&a->env_text);
 }
 
-/* --- a job as JSON ------------------------------------------------------------------------------
- */
+/* --- a job as JSON ---------------------------------------------------------------------------- */
 
 static void end_json(const struct job_end *end, struct text *t) {
     if (!end->known)

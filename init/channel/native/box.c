@@ -17,8 +17,7 @@ static bool no_params(struct http_exchange *x) {
     return native_params(x, (const char *const[]){ NULL });
 }
 
-/* --- documents ----------------------------------------------------------------------------------
- */
+/* --- documents -------------------------------------------------------------------------------- */
 
 static void answer_text(struct http_exchange *x, int status, const char *type,
                         const struct text *t) {
@@ -78,8 +77,7 @@ void native_top(struct http_exchange *x, yyjson_val *body) {
         native_fail(x, 500, "internal", "cannot fork to read /proc");
 }
 
-/* --- status
- * --------------------------------------------------------------------------------------- */
+/* --- status ----------------------------------------------------------------------------------- */
 
 static void add_status(const struct channel *ch, struct text *t) {
     mirror_status(&ch->mirror, ch->loop.now, t);
@@ -101,8 +99,7 @@ void native_status(struct http_exchange *x, yyjson_val *body) {
         native_fail(x, 500, "internal", "out of memory");
 }
 
-/* --- units
- * ---------------------------------------------------------------------------------------- */
+/* --- units ------------------------------------------------------------------------------------ */
 
 static int find_unit(struct http_exchange *x) {
     char name[MAX_NAME];

@@ -8,8 +8,7 @@
 #include "channel/native/native.h"
 #include "http/range.h"
 
-/* --- answers -----------------------------------------------------------------------------------
- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static const struct {
     int status;
@@ -76,8 +75,7 @@ static void render_event(const struct file_event *e, size_t index, struct text *
     text_add(out, "}\n");
 }
 
-/* --- requests ----------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 enum { USER_TEXT = 256, IF_MATCH_TEXT = 512 };
 
@@ -181,8 +179,7 @@ static bool take_body(struct http_exchange *x, yyjson_val *body, const char *con
     return true;
 }
 
-/* --- work --------------------------------------------------------------------------------------
- */
+/* --- work ------------------------------------------------------------------------------------- */
 
 struct work {
     struct file_task task;
@@ -211,8 +208,7 @@ static size_t body_waits(struct http_exchange *x, const char *bytes, size_t n) {
 
 static const struct http_handler handler = { .body = body_waits, .over = work_over };
 
-/* --- contents out ------------------------------------------------------------------------------
- */
+/* --- contents out ----------------------------------------------------------------------------- */
 
 /* Without a length, the end of the pipe is no proof: only with the worker's verdict is the answer
  * whole. */
@@ -286,8 +282,7 @@ static void send_file(struct work *w) {
     send_content(w, kind == HTTP_PART ? 206 : 200, info->type, part);
 }
 
-/* --- contents in -------------------------------------------------------------------------------
- */
+/* --- contents in ------------------------------------------------------------------------------ */
 
 /* -EPIPE: the worker has had enough, and says why in a moment. */
 static void taken(struct http_exchange *x, int64_t moved) {
@@ -304,8 +299,7 @@ static void answer_part(struct work *w) {
     http_answer(w->x, 202, "application/json", t.buf, t.len);
 }
 
-/* --- all of them -------------------------------------------------------------------------------
- */
+/* --- all of them ------------------------------------------------------------------------------ */
 
 static bool is_taken_in(enum file_op op) { return op == FILE_WRITE || op == FILE_UNTAR; }
 
@@ -363,8 +357,7 @@ static void begin(struct http_exchange *x, const struct file_req *q, const char 
         answer_fault(x, &w->task);
 }
 
-/* --- routes ------------------------------------------------------------------------------------
- */
+/* --- routes ----------------------------------------------------------------------------------- */
 
 void native_file_get(struct http_exchange *x, yyjson_val *body) {
     struct ask a;

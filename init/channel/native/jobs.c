@@ -7,8 +7,7 @@
 #include "channel/native/ask.h"
 #include "channel/native/native.h"
 
-/* --- answers ------------------------------------------------------------------------------------
- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void answer_job(struct http_exchange *x, int status, const struct job *j) {
     char buf[JOB_JSON_MAX];
@@ -33,8 +32,7 @@ struct job *native_job(struct http_exchange *x) {
     return j;
 }
 
-/* --- start --------------------------------------------------------------------------------------
- */
+/* --- start ------------------------------------------------------------------------------------ */
 
 /* Jobs that never execute are told so, and that shows a moment after the fork. */
 struct starting {
@@ -128,8 +126,7 @@ void native_jobs_start(struct http_exchange *x, yyjson_val *body) {
         wait_for_start(x, j);
 }
 
-/* --- looking ------------------------------------------------------------------------------------
- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 void native_jobs_list(struct http_exchange *x, yyjson_val *body) {
     (void)body;
@@ -165,8 +162,7 @@ void native_jobs_list(struct http_exchange *x, yyjson_val *body) {
     http_answer(x, 200, "application/json", t.buf, t.len);
 }
 
-/* --- waiting for the end
- * -------------------------------------------------------------------------- */
+/* --- waiting for the end ---------------------------------------------------------------------- */
 
 struct waiting {
     struct job_reader reader;
@@ -236,8 +232,7 @@ void native_job_forget(struct http_exchange *x, yyjson_val *body) {
         http_answer(x, 204, NULL, NULL, 0);
 }
 
-/* --- acts ---------------------------------------------------------------------------------------
- */
+/* --- acts ------------------------------------------------------------------------------------- */
 
 static bool only_members(struct http_exchange *x, yyjson_val *body, const char *a, const char *b) {
     size_t i, n;
@@ -303,8 +298,7 @@ void native_job_resize(struct http_exchange *x, yyjson_val *body) {
         http_answer(x, 204, NULL, NULL, 0);
 }
 
-/* --- stdin --------------------------------------------------------------------------------------
- */
+/* --- stdin ------------------------------------------------------------------------------------ */
 
 struct feeding {
     struct job_input input;

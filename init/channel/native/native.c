@@ -46,8 +46,7 @@ const struct http_route native_routes[] = {
 /* clang-format on */
 const size_t native_nroutes = sizeof native_routes / sizeof native_routes[0];
 
-/* --- errors -------------------------------------------------------------------------------------
- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 void native_fail(struct http_exchange *x, int status, const char *code, const char *fmt, ...) {
     char words[400], buf[1200];
@@ -76,8 +75,7 @@ void native_refuse(struct http_exchange *x, int status, const char *message) {
     native_fail(x, status, code, "%s", message);
 }
 
-/* --- parameters ---------------------------------------------------------------------------------
- */
+/* --- parameters ------------------------------------------------------------------------------- */
 
 bool native_params(struct http_exchange *x, const char *const *known) {
     char name[64];

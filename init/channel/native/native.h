@@ -25,8 +25,7 @@ bool native_flag(struct http_exchange *x, const char *key, bool *out);
 bool native_number(struct http_exchange *x, const char *key, int64_t min, int64_t max,
                    int64_t *out);
 
-/* --- among the files of native/ -----------------------------------------------------------------
- */
+/* --- among the files of native/ --------------------------------------------------------------- */
 
 /* jobs.c: POST /v1/jobs and all below it but streams */
 void native_jobs_start(struct http_exchange *x, yyjson_val *body);

@@ -54,8 +54,7 @@ static void stream_over(struct http_exchange *x, bool cut) {
     free(s);
 }
 
-/* --- frames to the client
- * -------------------------------------------------------------------------- */
+/* --- frames to the client --------------------------------------------------------------------- */
 
 static void send_frame(struct http_exchange *x, enum frame_type type, const void *bytes, size_t n) {
     unsigned char head[FRAME_HEAD];
@@ -80,8 +79,7 @@ static void send_error(struct stream *s, const char *code, const char *words) {
         send_frame(s->x, FRAME_ERROR, t.buf, t.len);
 }
 
-/* --- frames from the client
- * ------------------------------------------------------------------------ */
+/* --- frames from the client ------------------------------------------------------------------- */
 
 /* Stdin that the job does not take now is left with the connection: that is the back-pressure. */
 static size_t take_stdin(struct stream *s, const struct frame_piece *p) {
@@ -186,8 +184,7 @@ static const struct http_handler stream_handler = {
     .body = stream_body, .body_end = stream_body_end, .room = stream_room, .over = stream_over
 };
 
-/* --- from the job
- * ---------------------------------------------------------------------------------- */
+/* --- from the job ----------------------------------------------------------------------------- */
 
 static bool has_room(const struct stream *s) {
     size_t room = s->shape == SHAPE_JSON ? SIZE_MAX : http_room(s->x);
@@ -346,8 +343,7 @@ static void stream_input_room(struct job_input *in) {
     http_resume(CONTAINER_OF(in, struct stream, input)->x);
 }
 
-/* --- routes
- * ----------------------------------------------------------------------------------------- */
+/* --- routes ----------------------------------------------------------------------------------- */
 
 static struct stream *stream_new(struct http_exchange *x, enum shape shape) {
     struct stream *s = calloc(1, sizeof *s);
