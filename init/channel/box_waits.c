@@ -12,6 +12,7 @@ struct wait {
 };
 
 void box_waits_init(struct channel *ch) {
+    list_init(&ch->box_observers);
     list_init(&ch->status_waits);
     list_init(&ch->unit_waits);
 }
@@ -75,7 +76,16 @@ bool box_act(struct http_exchange *x, int unit, enum unit_act act,
     return true;
 }
 
+void box_observe(struct channel *ch, struct box_observer *o) {
+    list_insert_before(&ch->box_observers, &o->link);
+}
+
 void box_changed(struct channel *ch) {
+    for (struct link *l = ch->box_observers.next, *next; l != &ch->box_observers; l = next) {
+        struct box_observer *o = CONTAINER_OF(l, struct box_observer, link);
+        next = l->next; /* it may remove itself, but no other */
+        o->changed(o);
+    }
     for (struct link *l = ch->status_waits.next, *next; l != &ch->status_waits; l = next) {
         struct wait *w = CONTAINER_OF(l, struct wait, link);
         next = l->next;

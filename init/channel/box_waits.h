@@ -1,5 +1,4 @@
-/* box_waits.h — exchanges that wait for PID 1: for a change of the box, or for its word on a unit.
- */
+/* box_waits.h — who waits for PID 1: for changes of the box, or for its word on a unit. */
 #ifndef CHANNEL_BOX_WAITS_H
 #define CHANNEL_BOX_WAITS_H
 
@@ -10,6 +9,13 @@ void box_waits_init(struct channel *ch);
 /* Call answer() once the box's seq is above `after`, or after `limit`. False: out of memory. */
 bool box_wait_change(struct http_exchange *x, uint64_t after, span limit,
                      void (*answer)(struct http_exchange *x));
+
+/* Be told of every change, until it is removed (list_remove() of its link). */
+struct box_observer {
+    struct link link;
+    void (*changed)(struct box_observer *o);
+};
+void box_observe(struct channel *ch, struct box_observer *o);
 
 /* Ask PID 1 to start, stop or restart a unit; call answer() with what it says. False: it cannot be
  * asked. */

@@ -2,6 +2,7 @@
 #ifndef CHANNEL_CHANNEL_H
 #define CHANNEL_CHANNEL_H
 
+#include "channel/e2b/state.h"
 #include "channel/files/files.h"
 #include "channel/jobs/job.h"
 #include "channel/mirror.h"
@@ -18,9 +19,11 @@ struct channel {
     struct mirror mirror;
     struct jobs jobs;
     struct files files;
+    struct e2b_state e2b;
     struct http_server server;
     struct http_listener listeners[MAX_CHANNELS];
     struct gate *gates;       /* of each listener */
+    struct link box_observers;
     struct link status_waits; /* exchanges that wait for a change of the box */
     struct link unit_waits;   /* and for PID 1's word on a unit */
     uint64_t ticket;

@@ -15,21 +15,14 @@ enum { MAX_TOKEN = 4096 }; /* bytes; a longer one in a file shuts the gate, in a
 
 /* --- at start --------------------------------------------------------------------------------- */
 
-static void digest(const char *token, size_t n, unsigned char out[32]) {
-    SHA2_CTX c;
-    SHA256Init(&c);
-    SHA256Update(&c, (const unsigned char *)token, n);
-    SHA256Final(out, &c);
-}
-
 static int read_token(struct gate *g, struct err *e) {
     const struct channel_conf *c = g->conf;
     AUTO_FREE char *text = NULL;
     size_t n = 0;
     int rc = 0;
-    if (c->token) {
-        digest(c->token, strlen(c->token), g->token);
-        return 0;
+    if (c->token && *c->token) {
+        g->token = strdup(c->token);
+        return g->token ? 0 : err_sys(e, ENOMEM, "keep the token");
     }
     rc = file_read(c->token_file, MAX_TOKEN, &text, &n, e);
     if (rc < 0)
@@ -39,7 +32,9 @@ static int read_token(struct gate *g, struct err *e) {
     if (n == 0)
         return err_set(e, EINVAL, "token-file %s is empty: write a long random word into it",
                        c->token_file);
-    digest(text, n, g->token);
+    text[n] = '\0';
+    g->token = text;
+    text = NULL;
     return 0;
 }
 
@@ -71,10 +66,21 @@ void gate_init(struct gate *g, struct channel *ch, const struct channel_conf *co
 
 /* --- a request -------------------------------------------------------------------------------- */
 
-/* Every byte is looked at, whatever the earlier ones were. */
-static bool equal_in_constant_time(const unsigned char *a, const unsigned char *b, size_t n) {
-    unsigned char differ = 0;
-    for (size_t i = 0; i < n; i++)
+static void digest(const char *bytes, size_t n, unsigned char out[32]) {
+    SHA2_CTX c;
+    SHA256Init(&c);
+    SHA256Update(&c, (const unsigned char *)bytes, n);
+    SHA256Final(out, &c);
+}
+
+/* Digests of one length, whose every byte is looked at, whatever the earlier ones were. */
+bool gate_same(const char *secret, const char *given, size_t n) {
+    unsigned char a[32], b[32], differ = 0;
+    if (n > MAX_TOKEN)
+        return false;
+    digest(secret, strlen(secret), a);
+    digest(given, n, b);
+    for (size_t i = 0; i < sizeof a; i++)
         differ |= a[i] ^ b[i];
     return differ == 0;
 }
@@ -93,12 +99,14 @@ static struct slice bearer(const struct http_exchange *x) {
 
 static bool has_token(const struct gate *g, const struct http_exchange *x) {
     struct slice token = bearer(x);
-    unsigned char given[32];
-    if (!token.s || token.n > MAX_TOKEN)
-        return false;
-    digest(token.s, token.n, given);
-    return equal_in_constant_time(given, g->token, sizeof given);
+    return token.s && g->token && gate_same(g->token, token.s, token.n);
 }
+
+static struct gate *gate_of(const struct http_exchange *x) {
+    return CONTAINER_OF(x->site, struct gate, site);
+}
+
+const char *gate_token(const struct http_exchange *x) { return gate_of(x)->token; }
 
 static bool is_peer(const struct gate *g, const struct http_exchange *x) {
     struct ucred who;
@@ -112,8 +120,14 @@ static bool is_peer(const struct gate *g, const struct http_exchange *x) {
     return false;
 }
 
-static bool origin_is_allowed(const struct gate *g, struct slice origin) {
-    for (char **o = g->conf->origins; o && *o; o++)
+bool gate_origin(const struct http_exchange *x, bool any) {
+    struct slice origin = http_field(&x->head, "Origin");
+    char **o = gate_of(x)->conf->origins;
+    if (http_count(&x->head, "Origin") > 1)
+        return false;
+    if (!o || !*o)
+        return any;
+    for (; *o; o++)
         if (strcmp(*o, "*") == 0 || http_is(origin, *o))
             return true;
     return false;
@@ -124,21 +138,13 @@ static bool origin_is_allowed(const struct gate *g, struct slice origin) {
 
 struct denial {
     struct http_exchange *x;
+    const char *message;
     struct timer delay;
 };
 
-static struct gate *gate_of(const struct http_exchange *x) {
-    return CONTAINER_OF(x->site, struct gate, site);
-}
-
-static void say_unauthorized(struct http_exchange *x) {
-    http_add_field(x, "WWW-Authenticate", "Bearer");
-    http_add_field(x, "Connection", "close");
-    x->site->refuse(x, 401, "a token is needed: Authorization: Bearer TOKEN, and this is not it");
-}
-
 static void delay_over(struct timer *t) {
-    say_unauthorized(CONTAINER_OF(t, struct denial, delay)->x);
+    const struct denial *d = CONTAINER_OF(t, struct denial, delay);
+    d->x->site->refuse(d->x, 401, d->message);
 }
 
 static void denial_over(struct http_exchange *x, bool cut) {
@@ -151,13 +157,19 @@ static void denial_over(struct http_exchange *x, bool cut) {
 
 static const struct http_handler denial_handler = { .over = denial_over };
 
-static void deny_later(struct gate *g, struct http_exchange *x) {
+void gate_deny(struct http_exchange *x, bool tried, const char *message) {
+    struct gate *g = gate_of(x);
+    http_add_field(x, "Connection", "close");
+    if (!tried) {
+        x->site->refuse(x, 401, message);
+        return;
+    }
     struct denial *d = g->denials < MAX_GATE_DENIALS ? calloc(1, sizeof *d) : NULL;
     if (!d) {
         http_cut(x); /* so many at once are no mistakes */
         return;
     }
-    *d = (struct denial){ .x = x, .delay.fire = delay_over };
+    *d = (struct denial){ .x = x, .message = message, .delay.fire = delay_over };
     g->denials++;
     x->ctx = d;
     x->handler = &denial_handler;
@@ -172,11 +184,11 @@ static bool is_public(const struct http_exchange *x) {
 }
 
 /* Other origins than those allowed are pages that a browser here happens to show. */
-static bool admit_origin(struct gate *g, struct http_exchange *x) {
+static bool admit_origin(struct http_exchange *x) {
     struct slice origin = http_field(&x->head, "Origin");
     if (!origin.s)
         return true;
-    if (!origin_is_allowed(g, origin) || http_count(&x->head, "Origin") > 1) {
+    if (!gate_origin(x, false)) {
         x->site->refuse(x, 403,
                         "requests from browsers are refused: [channel] origins says whose not");
         return false;
@@ -186,28 +198,31 @@ static bool admit_origin(struct gate *g, struct http_exchange *x) {
     return true;
 }
 
+const char *gate_closed(const struct http_exchange *x) {
+    const struct gate *g = gate_of(x);
+    if (g->shut)
+        return "the token of this channel could not be read; see pinnace's log";
+    if (g->conf->auth == AUTH_PEER && !is_peer(g, x))
+        return "only root, pinnace's own user and [channel] users may ask";
+    return NULL;
+}
+
 bool gate_admit(struct http_exchange *x) {
-    struct gate *g = gate_of(x);
-    if (!admit_origin(g, x))
+    const struct gate *g = gate_of(x);
+    if (!admit_origin(x))
         return false;
-    if (is_public(x) || http_is(x->head.method, "OPTIONS") || g->conf->auth == AUTH_NONE)
+    if (is_public(x) || http_is(x->head.method, "OPTIONS"))
         return true;
-    if (g->shut) {
-        x->site->refuse(x, 403, "the token of this channel could not be read; see pinnace's log");
-        return false;
-    }
-    if (g->conf->auth == AUTH_PEER) {
-        if (is_peer(g, x))
-            return true;
-        x->site->refuse(x, 403, "only root, pinnace's own user and [channel] users may ask");
-        return false;
-    }
+    const char *closed = gate_closed(x);
+    if (closed)
+        x->site->refuse(x, 403, closed);
+    if (closed || g->conf->auth != AUTH_TOKEN)
+        return !closed;
     if (has_token(g, x))
         return true;
-    if (http_field(&x->head, "Authorization").s)
-        deny_later(g, x);
-    else
-        say_unauthorized(x);
+    http_add_field(x, "WWW-Authenticate", "Bearer");
+    gate_deny(x, http_field(&x->head, "Authorization").s != NULL,
+              "a token is needed: Authorization: Bearer TOKEN, and this is not it");
     return false;
 }
 

@@ -9,12 +9,14 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "channel/box_waits.h"
+#include "channel/e2b/e2b.h"
 #include "channel/gate.h"
 #include "channel/native/native.h"
 #include "sys/signals.h"
 
 enum {
     IDLE_S = 75,        /* between two requests of a connection */
+    E2B_IDLE_S = 640,   /* the same: longer than the proxies in front of such boxes wait */
     LAST_WORDS_MS = 500 /* after QUIT: for clients to read how their jobs ended */
 };
 
@@ -105,15 +107,26 @@ static void signals_ready(struct source *s, uint32_t got) {
         children_reap(&ch->children, (pid_t)si.ssi_pid);
 }
 
+static struct http_site site_of(int dialect) {
+    if (dialect == DIALECT_E2B)
+        return (struct http_site){ .routes = e2b_routes,
+                                   .nroutes = e2b_nroutes,
+                                   .admit = e2b_admit,
+                                   .refuse = e2b_refuse,
+                                   .preflight = e2b_preflight,
+                                   .idle = span_s(E2B_IDLE_S) };
+    return (struct http_site){ .routes = native_routes,
+                               .nroutes = native_nroutes,
+                               .admit = gate_admit,
+                               .refuse = native_refuse,
+                               .preflight = gate_preflight,
+                               .idle = span_s(IDLE_S) };
+}
+
 static void init_gates(struct channel *ch) {
     for (size_t i = 0; i < ch->role->nchannels; i++) {
         struct gate *g = &ch->gates[i];
-        g->site = (struct http_site){ .routes = native_routes,
-                                      .nroutes = native_nroutes,
-                                      .admit = gate_admit,
-                                      .refuse = native_refuse,
-                                      .preflight = gate_preflight,
-                                      .idle = span_s(IDLE_S) };
+        g->site = site_of(ch->role->channels[i]->dialect);
         gate_init(g, ch, ch->role->channels[i]);
     }
 }
@@ -123,7 +136,7 @@ static void init_objects(struct channel *ch) {
     const struct jobs_args a = { .loop = &ch->loop,
                                  .children = &ch->children,
                                  .pid1 = role->sock,
-                                 .table = role->job_table,
+                                 .table = role->shared->jobs,
                                  .env = role->env,
                                  .sigmask = role->sigmask,
                                  .sigignore = role->sigignore,
@@ -132,6 +145,7 @@ static void init_objects(struct channel *ch) {
     files_init(&ch->files, &ch->loop, &ch->children, MAX_FILE_WORKERS);
     http_server_init(&ch->server, &ch->loop, MAX_CONNECTIONS);
     box_waits_init(ch);
+    e2b_state_init(ch);
     init_gates(ch);
 }
 

@@ -6,14 +6,22 @@
 #ifndef CHANNEL_ROLE_H
 #define CHANNEL_ROLE_H
 
+#include "base/limits.h"
+#include "channel/e2b/settings.h"
 #include "conf/conf.h"
+
+/* Memory that all channels share, one after the other: what is in it outlives each of them. */
+struct channel_shared {
+    struct e2b_memory e2b;
+    char jobs[MAX_JOBS][JOB_RECORD_BYTES];
+};
 
 struct channel_role {
     int sock; /* to PID 1 */
     const struct channel_conf *const *channels;
     const int *listen; /* of channels[i]; -1: it could not be opened */
     size_t nchannels;
-    void *job_table;             /* MAX_JOBS * JOB_RECORD_BYTES of memory that all channels share */
+    struct channel_shared *shared;
     const char *log_dir;         /* NULL: no log files */
     const char *const *env;      /* of jobs, before their own */
     uint64_t sigmask, sigignore; /* of jobs, as the box was started */

@@ -18,8 +18,14 @@ static bool same_listen(const struct listen_spec *a, const struct listen_spec *b
     return a->kind == LISTEN_VSOCK ? a->port == b->port : strcmp(a->text, b->text) == 0;
 }
 
+static bool is_given(const char *text) { return text && *text; }
+
+static bool has_token(const struct channel_conf *ch) {
+    return is_given(ch->token) || is_given(ch->token_file);
+}
+
 static int finish_token(const struct channel_conf *ch, struct err *e) {
-    bool token = ch->token && ch->token[0], file = ch->token_file && ch->token_file[0];
+    bool token = is_given(ch->token), file = is_given(ch->token_file);
     char var[MAX_NAME];
     env_name(var, sizeof var, ch->name);
     if (token && file)
@@ -39,7 +45,9 @@ int channel_finish(struct conf *c, size_t n, struct err *e) {
         return err_set(e, EINVAL,
                        "it needs listen = unix:PATH, tcp:ADDRESS:PORT, vsock:PORT or fd:NAME");
     if (ch->auth == AUTH_AUTO)
-        ch->auth = is_unix(l) ? AUTH_PEER : AUTH_TOKEN;
+        ch->auth = is_unix(l)                                     ? AUTH_PEER
+                   : ch->dialect == DIALECT_E2B && !has_token(ch) ? AUTH_NONE
+                                                                  : AUTH_TOKEN;
     if (l->kind == LISTEN_NONE)
         return 0;
     if (ch->auth == AUTH_PEER && (l->kind == LISTEN_TCP || l->kind == LISTEN_VSOCK))

@@ -136,7 +136,7 @@ struct svc_conf {
 };
 
 enum channel_auth { AUTH_AUTO, AUTH_PEER, AUTH_TOKEN, AUTH_NONE };
-enum channel_dialect { DIALECT_NATIVE };
+enum channel_dialect { DIALECT_NATIVE, DIALECT_E2B };
 enum listen_kind { LISTEN_AUTO, LISTEN_NONE, LISTEN_UNIX, LISTEN_TCP, LISTEN_VSOCK, LISTEN_FD };
 
 /* "auto", "none", "unix:PATH", "tcp:ADDRESS:PORT", "tcp:[ADDRESS]:PORT", "vsock:PORT", "fd:NAME" */
@@ -155,6 +155,7 @@ struct channel_conf {
     char *token, *token_file;
     char **users, **origins;
     unsigned mode; /* of a unix socket's file */
+    bool replay;   /* DIALECT_E2B */
 };
 
 struct conf {

@@ -552,10 +552,10 @@ static const struct option channel_options[] = {
     { "listen", opt_listen, NULL, FIELD(struct listen_spec, struct channel_conf, listen), "auto",
       "unix:PATH | tcp:ADDRESS:PORT | vsock:PORT | fd:NAME | auto | none",
       "Where it listens. Addresses are numbers, IPv6 ones in brackets; localhost is 127.0.0.1, and * every address. fd: a socket that whoever started pinnace has passed (sd_listen_fds): its name, or its number from 0. auto: pinnace.sock in the run directory; for the channel local only, others have to say. none: nowhere." },
-    { "dialect", CHANNEL(CHOICE, dialect), "native", "native",
-      "What is spoken there." },
+    { "dialect", CHANNEL(CHOICE, dialect), "native", "native | e2b",
+      "What is spoken there: pinnace's own protocol, or that of E2B's agent, for the published E2B SDKs." },
     { "auth", CHANNEL(CHOICE, auth), "auto", "auto | peer | token | none",
-      "Who may ask. peer: on unix sockets root, the user pinnace runs as, and users. token: who shows the token. none: whoever can connect, and that is whoever can do anything in this box. auto: peer on unix sockets, else token." },
+      "Who may ask. peer: on unix sockets root, the user pinnace runs as, and users. token: who shows the token. none: whoever can connect, and that is whoever can do anything in this box. auto: peer on unix sockets, else token; with dialect e2b token where one is given, else none until POST /init sets one." },
     { "token", CHANNEL(SECRET, token), "", "text",
       "The token. Meant for the environment, which what the box starts does not get to see; in a file that others may read use token-file." },
     { "token-file", CHANNEL(DIR_, token_file), "", "file",
@@ -563,9 +563,11 @@ static const struct option channel_options[] = {
     { "users", CHANNEL(WORDS, users), "", "names or UIDs",
       "Who else may ask where auth is peer." },
     { "origins", CHANNEL(WORDS, origins), "", "origins",
-      "Web pages that may ask, such as https://example.org; others are refused." },
+      "Web pages that may ask, such as https://example.org; others are refused. With dialect e2b all may, unless some are named." },
     { "mode", opt_mode, NULL, FIELD(unsigned, struct channel_conf, mode), "0600", "octal",
       "Mode of a unix socket's file." },
+    { "replay", CHANNEL(BOOL, replay), "no", ALLOW_BOOL,
+      "dialect e2b: who connects to a process is given its earlier output first." },
 };
 
 static const struct option service_options[] = {

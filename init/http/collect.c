@@ -49,6 +49,17 @@ static void tree_free(void *large, void *p) {
     free(p);
 }
 
+/* `large` is told when that is why; it is not looked at any more once the tree is there. */
+static yyjson_doc *read_json(char *text, size_t n, bool *large, yyjson_read_err *e) {
+    yyjson_alc alc = { tree_alloc, tree_realloc, tree_free, large };
+    return yyjson_read_opts(text, n, YYJSON_READ_INSITU, &alc, e);
+}
+
+yyjson_doc *http_read_json(char *text, size_t n, yyjson_read_err *e) {
+    bool large = false;
+    return read_json(text, n, &large, e);
+}
+
 static void refuse(struct http_exchange *x, const yyjson_read_err *e, bool large) {
     char text[160];
     if (large || e->code == YYJSON_READ_ERROR_MEMORY_ALLOCATION) {
@@ -61,14 +72,13 @@ static void refuse(struct http_exchange *x, const yyjson_read_err *e, bool large
 
 void collect_end(struct http_exchange *x) {
     bool large = false;
-    yyjson_alc alc = { tree_alloc, tree_realloc, tree_free, &large };
     yyjson_read_err e;
     if (x->json_len == 0) {
         x->route->open(x, NULL);
         return;
     }
     memset(x->json + x->json_len, 0, YYJSON_PADDING_SIZE);
-    yyjson_doc *doc = yyjson_read_opts(x->json, x->json_len, YYJSON_READ_INSITU, &alc, &e);
+    yyjson_doc *doc = read_json(x->json, x->json_len, &large, &e);
     if (doc)
         x->route->open(x, yyjson_doc_get_root(doc));
     else

@@ -132,6 +132,9 @@ bool http_unknown_param(const struct http_exchange *x, const char *const *known,
                         size_t cap);
 /* SO_PEERCRED of a unix socket; false elsewhere. */
 bool http_peer(const struct http_exchange *x, struct ucred *out);
+/* Parse JSON within the bounds of HTTP_BODY_JSON, in place: YYJSON_PADDING_SIZE zero bytes follow
+ * text[n], and all of it is kept until the document is freed. NULL: *e says why. */
+yyjson_doc *http_read_json(char *text, size_t n, yyjson_read_err *e);
 /* More of the body may come; body() may be called before this returns. */
 void http_resume(struct http_exchange *x);
 

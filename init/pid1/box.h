@@ -74,7 +74,7 @@ struct box {
     struct log_progress *log_progress;
     int listen[MAX_CHANNELS]; /* of conf->channels; -1 */
     bool listens;             /* on any of them */
-    void *job_table;          /* that channels share, and we never read */
+    struct channel_shared *channel_shared; /* we never read it */
     const char **job_env;     /* what jobs inherit; owned */
     struct held_jobs jobs;
     struct unit_asked asked[MAX_ASKED]; /* and not yet answered */

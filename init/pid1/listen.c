@@ -234,19 +234,19 @@ int listen_init(struct box *b, const char *const *env, struct err *e) {
     int rc = listen_all(b, e);
     if (rc < 0 || !b->listens)
         return rc;
-    void *table = mmap(NULL, (size_t)MAX_JOBS * JOB_RECORD_BYTES, PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (table == MAP_FAILED)
-        return err_sys(e, errno, "map the table of jobs");
-    b->job_table = table;
+    void *shared = mmap(NULL, sizeof *b->channel_shared, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (shared == MAP_FAILED)
+        return err_sys(e, errno, "map the memory that channels share");
+    b->channel_shared = shared;
     return environment_make(&wanted, &b->job_env, e);
 }
 
 void listen_fini(struct box *b) {
     for (size_t i = 0; i < MAX_CHANNELS; i++)
         fd_close(&b->listen[i]);
-    if (b->job_table)
-        (void)munmap(b->job_table, (size_t)MAX_JOBS * JOB_RECORD_BYTES);
-    b->job_table = NULL;
+    if (b->channel_shared)
+        (void)munmap(b->channel_shared, sizeof *b->channel_shared);
+    b->channel_shared = NULL;
     mem_release(&b->job_env);
 }

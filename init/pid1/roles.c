@@ -55,7 +55,7 @@ static void describe_channel(struct role *r, struct fork_req *req, int child_soc
         .channels = (const struct channel_conf *const *)b->conf->channels,
         .listen = b->listen,
         .nchannels = b->conf->nchannels,
-        .job_table = b->job_table,
+        .shared = b->channel_shared,
         .log_dir = b->has_log_dir ? b->log_dir : NULL,
         .env = b->job_env,
         .sigmask = b->sup.sigmask,

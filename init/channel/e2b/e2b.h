@@ -23,19 +23,19 @@ void e2b_preflight(struct http_exchange *x);
  */
 
 /* Codes of the Connect protocol and the status of a unary answer with each. */
-#define E2B_CODES(X)                                        \
-    X(E2B_CANCELED, "canceled", 499)                        \
-    X(E2B_UNKNOWN, "unknown", 500)                          \
-    X(E2B_INVALID, "invalid_argument", 400)                 \
-    X(E2B_DEADLINE, "deadline_exceeded", 504)               \
-    X(E2B_NOT_FOUND, "not_found", 404)                      \
-    X(E2B_EXISTS, "already_exists", 409)                    \
-    X(E2B_DENIED, "permission_denied", 403)                 \
-    X(E2B_EXHAUSTED, "resource_exhausted", 429)             \
-    X(E2B_PRECONDITION, "failed_precondition", 400)         \
-    X(E2B_UNIMPLEMENTED, "unimplemented", 501)              \
-    X(E2B_INTERNAL, "internal", 500)                        \
-    X(E2B_UNAVAILABLE, "unavailable", 503)                  \
+#define E2B_CODES(X)                                \
+    X(E2B_CANCELED, "canceled", 499)                \
+    X(E2B_UNKNOWN, "unknown", 500)                  \
+    X(E2B_INVALID, "invalid_argument", 400)         \
+    X(E2B_DEADLINE, "deadline_exceeded", 504)       \
+    X(E2B_NOT_FOUND, "not_found", 404)              \
+    X(E2B_EXISTS, "already_exists", 409)            \
+    X(E2B_DENIED, "permission_denied", 403)         \
+    X(E2B_EXHAUSTED, "resource_exhausted", 429)     \
+    X(E2B_PRECONDITION, "failed_precondition", 400) \
+    X(E2B_UNIMPLEMENTED, "unimplemented", 501)      \
+    X(E2B_INTERNAL, "internal", 500)                \
+    X(E2B_UNAVAILABLE, "unavailable", 503)          \
     X(E2B_UNAUTHENTICATED, "unauthenticated", 401)
 #define E2B_CODE_ENUM(id, text, status) id,
 enum e2b_code { E2B_CODES(E2B_CODE_ENUM) E2B_NCODES };
@@ -50,7 +50,8 @@ __attribute__((format(printf, 3, 4))) void e2b_fail(struct http_exchange *x, enu
 __attribute__((format(printf, 3, 4))) void e2b_http_fail(struct http_exchange *x, int status,
                                                          const char *fmt, ...);
 
-/* --- whose request it is ----------------------------------------------------------------------- */
+/* --- whose request it is -----------------------------------------------------------------------
+ */
 
 enum { E2B_USER_TEXT = 64 };
 
@@ -64,7 +65,8 @@ bool e2b_shows_token(const struct http_exchange *x);
  * to say who become them (FILE_BAD_USER, JOB_UNKNOWN_USER). False: no user's name, or too long. */
 bool e2b_user(const struct http_exchange *x, const char *asked, char out[E2B_USER_TEXT]);
 
-/* --- among the files of e2b/ ------------------------------------------------------------------- */
+/* --- among the files of e2b/ -------------------------------------------------------------------
+ */
 
 /* EntryInfo as JSON (filesystem.c); a file_render_entry. The entry is to be asked for with
  * file_req.xattr_prefix = E2B_XATTR_PREFIX and xattrs. */

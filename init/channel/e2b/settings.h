@@ -15,10 +15,10 @@ enum {
 };
 
 struct e2b_settings {
-    bool applied;        /* POST /init has come */
-    bool timed;          /* with a timestamp: */
-    int64_t at_s;        /* unix time */
-    int32_t at_ns;       /* below a second */
+    bool applied;               /* POST /init has come */
+    bool timed;                 /* with a timestamp: */
+    int64_t at_s;               /* unix time */
+    int32_t at_ns;              /* below a second */
     char token[E2B_TOKEN_TEXT]; /* "": [channel] token, if any */
     char user[64];              /* "": as pinnace runs */
     char workdir[PATH_MAX];     /* "": the user's home */

@@ -218,9 +218,10 @@ int work_chmod(struct worker *w) {
 
 static int dir_is_there(struct worker *w, int dir, const char *name) {
     struct stat st = { 0 };
-    if (fstatat(dir, name, &st, 0) < 0 || !S_ISDIR(st.st_mode))
+    bool there = fstatat(dir, name, &st, 0) == 0;
+    w->info.st = st; /* also with the failure: it is this that is in the way, and not a parent */
+    if (!there || !S_ISDIR(st.st_mode))
         return fail(w, FILE_NOT_DIR, ENOTDIR, "%s is there, and is no directory", w->path);
-    w->info.st = st;
     if (!w->req->parents)
         return fail(w, FILE_EXISTS, EEXIST, "%s is there already", w->path);
     return tell_entry(w, w->path);

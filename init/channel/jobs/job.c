@@ -123,6 +123,7 @@ static void job_free(struct job *j) {
     list_remove(&j->link);
     free(j->command);
     free(j->asked);
+    free(j->note);
     free(j);
 }
 

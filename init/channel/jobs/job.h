@@ -31,6 +31,7 @@ struct job_spec { /* borrowed during job_start() */
     uint16_t rows, cols;
     span timeout;    /* SPAN_NEVER */
     span kill_after; /* after the timeout's TERM */
+    const char *note; /* words of whoever starts it, kept with it; NULL */
     size_t keep;     /* bytes of output kept; 0: MAX_JOB_OUTPUT's default */
 };
 
@@ -71,6 +72,7 @@ struct job {
     char tag[JOB_TEXT], key[JOB_TEXT];
     uint64_t key_hash;
     char *command; /* argv as a JSON array; cut to fit a record: then the last word ends in "..." */
+    char *note;    /* job_spec.note, owned; NULL, also after it was adopted */
     bool pty, stdin_pipe, stdin_open, adopted;
     int64_t started_unix_ms;
     instant started, ended;
@@ -103,7 +105,7 @@ struct jobs_args {
     struct children *children; /* the channel's; SIGCHLD is the caller's to pass on to them, and
                                 * SIGPIPE to block or ignore */
     int pid1;                  /* the socket */
-    void *table;               /* of records: channel_role.job_table */
+    void *table;               /* of records: channel_shared.jobs */
     const char *const *env;
     uint64_t sigmask, sigignore;
     struct rlimit nofile;

@@ -294,8 +294,9 @@ static struct job *describe(struct jobs *js, const struct job_spec *spec, struct
     j->kill_after = spec->kill_after;
     j->command = record_command(spec->argv);
     j->asked = join_asked(spec);
+    j->note = spec->note ? strdup(spec->note) : NULL;
     ring_init(&j->output, spec->keep ? spec->keep : JOB_OUTPUT, 0);
-    if (!j->command || !j->asked) {
+    if (!j->command || !j->asked || (spec->note && !j->note)) {
         (void)err_sys(e, ENOMEM, "start a job");
         job_discard(j);
         return NULL;

@@ -1,0 +1,436 @@
+/* watch.c — watches of filesystem.Filesystem: WatchDir streams its events, CreateWatcher keeps them
+ * until GetWatcherEvents fetches them.
+ *
+ * The worker that watches writes a line for each event into a pipe; a consumer that has no room
+ * leaves them there, so that it is the kernel's queue that overflows, which is told.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "channel/e2b/filesystem.h"
+
+enum {
+    WATCH_LINE = 64 << 10,   /* bytes of an event; a longer one ends the watch */
+    WATCHER_QUEUE = 1 << 20, /* bytes of events that wait to be fetched; then the kernel's fills */
+    WATCHER_IDLE_S = 3600,   /* without being asked; then the watcher is removed */
+    WATCHER_ID = 18,
+};
+
+struct watch {
+    struct file_task task;
+    struct source pipe;
+    char *line; /* owned: bytes that are not yet taken */
+    size_t len;
+    bool reading; /* the pipe is not at its end */
+    bool finished, over;
+    char user[E2B_USER_TEXT];
+    /* Take an event, a line without its end; false: no room now. "" says that the watch is on. */
+    bool (*event)(struct watch *w, const char *line, size_t n);
+    /* It is over, in words. */
+    void (*failed)(struct watch *w, enum e2b_code code, const char *why);
+};
+
+/* --- in the worker ---------------------------------------------------------------------------- */
+
+static const char overflowed[] = "overflow", before[] = "{\"filesystem\":", after[] = "}";
+
+static void render(const struct file_event *e, size_t index, struct text *out) {
+    static const char *const types[] = { [FILE_CREATED] = "CREATE",
+                                         [FILE_WRITTEN] = "WRITE",
+                                         [FILE_REMOVED] = "REMOVE",
+                                         [FILE_RENAMED] = "RENAME",
+                                         [FILE_CHMODED] = "CHMOD" };
+    (void)index;
+    if (e->kind == FILE_OVERFLOW)
+        text_add(out, "%s", overflowed);
+    if (e->kind != FILE_WATCHING && e->kind != FILE_OVERFLOW) {
+        text_add(out, "%s{", before);
+        proto_put_text(out, "name", *e->name ? e->name : ".");
+        text_add(out, ",\"type\":\"EVENT_TYPE_%s\"", types[e->kind]);
+        if (e->entry && e->kind != FILE_REMOVED && e->kind != FILE_RENAMED) {
+            text_add(out, ",\"entry\":");
+            e2b_put_entry(out, e->entry);
+        }
+        text_add(out, "}%s", after);
+    }
+    text_add(out, "\n");
+}
+
+/* Once. */
+static void end_watch(struct watch *w, enum e2b_code code, const char *why) {
+    bool over = w->over;
+    w->reading = false;
+    w->over = true;
+    loop_unwatch(&w->pipe);
+    if (!over)
+        w->failed(w, code, why);
+}
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+static bool give(struct watch *w, const char *line, size_t n) {
+    if (n == sizeof overflowed - 1 && memcmp(line, overflowed, n) == 0) {
+        end_watch(w, E2B_INTERNAL, "more happened than could be told of: events are missing");
+        return true;
+    }
+    return w->event(w, line, n);
+}
+
+/* Lines that are complete. False: the consumer has no room. */
+static bool give_lines(struct watch *w) {
+    size_t at = 0;
+    bool room = true;
+    char *eol;
+    while (room && w->reading && (eol = memchr(w->line + at, '\n', w->len - at))) {
+        size_t n = (size_t)(eol - w->line) - at;
+        room = give(w, w->line + at, n);
+        at += room ? n + 1 : 0;
+    }
+    memmove(w->line, w->line + at, w->len - at);
+    w->len -= at;
+    return room;
+}
+
+static void pipe_ended(struct watch *w) {
+    w->reading = false;
+    loop_unwatch(&w->pipe);
+    if (!w->finished)
+        return;
+    if (w->task.fault == FILE_BAD_USER) {
+        char why[128];
+        (void)snprintf(why, sizeof why, "invalid username: '%s'", w->user);
+        end_watch(w, E2B_UNAUTHENTICATED, why);
+    } else {
+        end_watch(w, w->task.fault ? e2b_fault_code(&w->task) : E2B_INTERNAL,
+                  w->task.fault ? w->task.why : "the watch has ended");
+    }
+}
+
+static void read_on(struct watch *w) {
+    while (w->reading) {
+        if (!give_lines(w)) {
+            loop_unwatch(&w->pipe);
+            return;
+        }
+        if (!w->reading)
+            return;
+        ssize_t n = read(w->task.data, w->line + w->len, WATCH_LINE - w->len);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            break;
+        if (w->len == WATCH_LINE) {
+            end_watch(w, E2B_INTERNAL, "an event is too long to be told");
+            return;
+        }
+        if (n <= 0) {
+            pipe_ended(w);
+            return;
+        }
+        w->len += (size_t)n;
+    }
+    if (!w->reading)
+        return;
+    if (loop_watch(w->task.files->loop, &w->pipe) < 0)
+        end_watch(w, E2B_EXHAUSTED, "out of memory for the watch");
+}
+
+static void pipe_ready(struct source *s, uint32_t got) {
+    (void)got;
+    read_on(CONTAINER_OF(s, struct watch, pipe));
+}
+
+static void opened(struct file_task *t) {
+    struct watch *w = CONTAINER_OF(t, struct watch, task);
+    file_go(t, 0, 0);
+    w->pipe = (struct source){ .fd = t->data, .want = EPOLLIN, .ready = pipe_ready };
+    w->reading = true;
+    read_on(w);
+}
+
+/* What it wrote before is read first. */
+static void finished(struct file_task *t) {
+    struct watch *w = CONTAINER_OF(t, struct watch, task);
+    bool opened_before = w->reading;
+    w->finished = true;
+    if (!opened_before)
+        pipe_ended(w);
+}
+
+static void watch_stop(struct watch *w) {
+    loop_unwatch(&w->pipe);
+    file_cancel(&w->task);
+    mem_release(&w->line);
+}
+
+/* Begin, as the message says. 0; else *code and `why`. */
+static bool watch_begin(struct watch *w, const struct http_exchange *x, yyjson_val *message,
+                        enum e2b_code *code, struct err *why) {
+    struct proto p = { 0 };
+    struct file_req q;
+    const char *path = proto_text(&p, message, "path");
+    bool recursive = proto_bool(&p, message, "recursive");
+    bool entries = proto_bool(&p, message, "includeEntry");
+    bool network = proto_bool(&p, message, "allowNetworkMounts");
+    *code = E2B_INVALID;
+    if (!p.err.code && !e2b_user(x, NULL, w->user))
+        (void)err_set(&p.err, EINVAL, "Authorization: this is no user's name");
+    if (p.err.code) {
+        *why = p.err;
+        return false;
+    }
+    e2b_file_req(x, &q, FILE_WATCH, path, w->user);
+    q.recursive = recursive;
+    q.entries = entries;
+    q.network_ok = network;
+    q.event = render;
+    w->task.opened = opened;
+    w->task.finished = finished;
+    w->line = malloc(WATCH_LINE);
+    *code = E2B_EXHAUSTED;
+    if (!w->line) {
+        (void)err_sys(why, ENOMEM, "watch");
+        return false;
+    }
+    if (file_begin(&channel_of(x)->files, &w->task, &q, why) == 0)
+        return true;
+    *code = e2b_fault_code(&w->task);
+    return false;
+}
+
+/* --- WatchDir --------------------------------------------------------------------------------- */
+
+struct watch_stream {
+    struct e2b_stream s;
+    struct watch w;
+};
+
+static void put_keepalive(struct text *t) { text_add(t, "{\"keepalive\":{}}"); }
+
+static bool stream_event(struct watch *w, const char *line, size_t n) {
+    struct watch_stream *v = CONTAINER_OF(w, struct watch_stream, w);
+    static const char begun[] = "{\"start\":{}}";
+    if (e2b_stream_room(&v->s) < n + sizeof begun)
+        return false;
+    e2b_stream_send(&v->s, n ? line : begun, n ? n : sizeof begun - 1);
+    return true;
+}
+
+static void stream_failed(struct watch *w, enum e2b_code code, const char *why) {
+    e2b_stream_fail(&CONTAINER_OF(w, struct watch_stream, w)->s, code, "%s", why);
+}
+
+static void stream_asked(struct e2b_stream *s, yyjson_val *message) {
+    struct watch_stream *v = CONTAINER_OF(s, struct watch_stream, s);
+    enum e2b_code code;
+    struct err why = { 0 };
+    if (!watch_begin(&v->w, s->x, message, &code, &why))
+        e2b_stream_fail(s, code, "%s", why.text);
+}
+
+static void stream_room(struct e2b_stream *s) {
+    struct watch_stream *v = CONTAINER_OF(s, struct watch_stream, s);
+    if (v->w.reading)
+        read_on(&v->w);
+}
+
+static void stream_over(struct e2b_stream *s, bool cut) {
+    (void)cut;
+    struct watch_stream *v = CONTAINER_OF(s, struct watch_stream, s);
+    watch_stop(&v->w);
+    free(v);
+}
+
+void e2b_watch_dir(struct http_exchange *x, yyjson_val *body) {
+    (void)body;
+    struct watch_stream *v = calloc(1, sizeof *v);
+    if (!v) {
+        e2b_fail(x, E2B_EXHAUSTED, "out of memory");
+        return;
+    }
+    v->s.asked = stream_asked;
+    v->s.room = stream_room;
+    v->s.over = stream_over;
+    v->s.put_keepalive = put_keepalive;
+    v->w.event = stream_event;
+    v->w.failed = stream_failed;
+    v->w.task.data = v->w.task.control.fd = -1;
+    if (!e2b_stream_begin(x, &v->s))
+        free(v);
+}
+
+/* --- CreateWatcher and its like --------------------------------------------------------------- */
+
+struct watcher {
+    struct link link; /* in channel.e2b.watchers */
+    struct channel *channel;
+    struct watch w;
+    struct http_exchange *x; /* that waits for it to be on; then NULL */
+    struct timer idle;
+    char id[WATCHER_ID];
+    char *queue; /* owned: events with commas between */
+    size_t len, cap;
+    enum e2b_code code; /* of its end */
+    char why[320];      /* "": it is on */
+};
+
+static void watcher_free(struct watcher *v) {
+    v->channel->e2b.nwatchers--;
+    list_remove(&v->link);
+    timer_stop(&v->idle);
+    watch_stop(&v->w);
+    free(v->queue);
+    free(v);
+}
+
+static bool queue_put(struct watcher *v, const char *line, size_t n) {
+    size_t need = v->len + n + 1;
+    if (need > v->cap) {
+        size_t cap = need < 2 * v->cap ? 2 * v->cap : need < 4096 ? 4096 : need;
+        char *more = realloc(v->queue, cap);
+        if (!more)
+            return false;
+        v->queue = more;
+        v->cap = cap;
+    }
+    if (v->len > 0)
+        v->queue[v->len++] = ',';
+    memcpy(v->queue + v->len, line, n);
+    v->len += n;
+    return true;
+}
+
+static void watcher_on(struct watcher *v) {
+    struct http_exchange *x = v->x;
+    char buf[64];
+    struct text t = TEXT(buf);
+    text_add(&t, "{\"watcherId\":\"%s\"}", v->id);
+    v->x = NULL;
+    x->ctx = NULL;
+    e2b_reply(x, &t);
+}
+
+static bool watcher_event(struct watch *w, const char *line, size_t n) {
+    struct watcher *v = CONTAINER_OF(w, struct watcher, w);
+    size_t bare = n - (sizeof before - 1) - (sizeof after - 1);
+    if (n > 0)
+        return v->len + n < WATCHER_QUEUE && queue_put(v, line + sizeof before - 1, bare);
+    if (v->x)
+        watcher_on(v);
+    return true;
+}
+
+/* Freed by its exchange, or once it has been asked for. */
+static void watcher_failed(struct watch *w, enum e2b_code code, const char *why) {
+    struct watcher *v = CONTAINER_OF(w, struct watcher, w);
+    v->code = code;
+    (void)snprintf(v->why, sizeof v->why, "%s", why);
+    if (v->x)
+        e2b_fail(v->x, code, "%s", v->why);
+}
+
+static void watcher_idle(struct timer *t) { watcher_free(CONTAINER_OF(t, struct watcher, idle)); }
+
+static void create_over(struct http_exchange *x, bool cut) {
+    (void)cut;
+    if (x->ctx) /* it has not come to be */
+        watcher_free(x->ctx);
+}
+
+static const struct http_handler create_handler = { .over = create_over };
+
+static struct watcher *watcher_new(struct http_exchange *x) {
+    struct channel *ch = channel_of(x);
+    struct watcher *v = calloc(1, sizeof *v);
+    uint64_t id = 0;
+    if (!v || getrandom(&id, sizeof id, 0) < 0) {
+        free(v);
+        return NULL;
+    }
+    v->channel = ch;
+    v->x = x;
+    v->w.event = watcher_event;
+    v->w.failed = watcher_failed;
+    v->w.task.data = v->w.task.control.fd = -1;
+    v->idle.fire = watcher_idle;
+    (void)snprintf(v->id, sizeof v->id, "w%016" PRIx64, id);
+    list_insert_before(&ch->e2b.watchers, &v->link);
+    ch->e2b.nwatchers++;
+    timer_arm(&ch->loop, &v->idle, span_s(WATCHER_IDLE_S));
+    x->ctx = v;
+    x->handler = &create_handler;
+    return v;
+}
+
+void e2b_create_watcher(struct http_exchange *x, yyjson_val *body) {
+    enum e2b_code code;
+    struct err why = { 0 };
+    if (!e2b_unary(x, body))
+        return;
+    struct watcher *v = watcher_new(x);
+    if (!v)
+        e2b_fail(x, E2B_EXHAUSTED, "out of memory for a watcher");
+    else if (!watch_begin(&v->w, x, body, &code, &why))
+        e2b_fail(x, code, "%s", why.text);
+}
+
+/* NULL, and it has been answered. */
+static struct watcher *watcher_of(struct http_exchange *x, yyjson_val *body) {
+    struct proto p = { 0 };
+    struct link *all = &channel_of(x)->e2b.watchers;
+    if (!e2b_unary(x, body))
+        return NULL;
+    const char *id = proto_text(&p, body, "watcherId");
+    if (!e2b_proto_ok(x, &p))
+        return NULL;
+    for (struct link *l = all->next; id && l != all; l = l->next) {
+        struct watcher *v = CONTAINER_OF(l, struct watcher, link);
+        if (!v->x && strcmp(v->id, id) == 0)
+            return v;
+    }
+    e2b_fail(x, E2B_NOT_FOUND, "watcher with id %.40s not found", id ? id : "");
+    return NULL;
+}
+
+/* What came before the end is fetched before it is told. */
+void e2b_watcher_events(struct http_exchange *x, yyjson_val *body) {
+    struct watcher *v = watcher_of(x, body);
+    if (!v)
+        return;
+    timer_arm(&v->channel->loop, &v->idle, span_s(WATCHER_IDLE_S));
+    if (v->w.reading)
+        read_on(&v->w); /* what has come in this turn */
+    if (*v->why && v->len == 0) {
+        e2b_fail(x, v->code, "%s", v->why);
+        return;
+    }
+    size_t cap = v->len + 32;
+    AUTO_FREE char *buf = malloc(cap);
+    struct text t = { .buf = buf, .cap = cap };
+    if (!buf) {
+        e2b_fail(x, E2B_EXHAUSTED, "out of memory for the events; ask again");
+        return;
+    }
+    text_add(&t, v->len ? "{\"events\":[" : "{");
+    text_put(&t, v->queue, v->len);
+    text_add(&t, v->len ? "]}" : "}");
+    e2b_reply(x, &t);
+    mem_release(&v->queue);
+    v->len = v->cap = 0;
+    if (v->w.reading)
+        read_on(&v->w);
+}
+
+void e2b_remove_watcher(struct http_exchange *x, yyjson_val *body) {
+    struct watcher *v = watcher_of(x, body);
+    char buf[] = "{}";
+    struct text t = { buf, sizeof buf, 2, false };
+    if (!v)
+        return;
+    watcher_free(v);
+    e2b_reply(x, &t);
+}
