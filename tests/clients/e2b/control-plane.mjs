@@ -53,7 +53,7 @@ class Sandbox {
     fs.mkdirSync(dir, { mode: 0o711 })
     fs.writeFileSync(`${dir}/box.ini`, [
       '[pinnace]', `run-dir = ${dir}/run`, '[engine]', 'enabled = no',
-      '[channel e2b]', 'dialect = e2b', `listen = tcp:127.0.0.1:${this.port}`, 'auth = none', '',
+      '[channel e2b]', 'dialect = e2b', `listen = tcp:127.0.0.1:${this.port}`, '',
     ].join('\n'))
     const log = fs.openSync(`${dir}/log`, 'a')
     this.process = spawn(

@@ -52,20 +52,17 @@ await check('a file that is not executable: 126', async () => {
   assert.equal((await failed(run('/etc/passwd'))).exitCode, 126)
 })
 
-// As the agent's language prints them. A core may have been dumped.
+// As the agent's language prints them, which has names for these. A core may have been dumped.
 const SIGNALS = {
-  HUP: 'hangup', INT: 'interrupt', QUIT: 'quit', ILL: 'illegal instruction',
-  TRAP: 'trace/breakpoint trap', ABRT: 'aborted', BUS: 'bus error', FPE: 'floating point exception',
-  KILL: 'killed', USR1: 'user defined signal 1', SEGV: 'segmentation fault',
-  USR2: 'user defined signal 2', PIPE: 'broken pipe', ALRM: 'alarm clock', TERM: 'terminated',
-  STKFLT: 'stack fault', XCPU: 'CPU time limit exceeded', XFSZ: 'file size limit exceeded',
-  VTALRM: 'virtual timer expired', PROF: 'profiling timer expired', POLL: 'I/O possible',
-  PWR: 'power failure', SYS: 'bad system call', 34: 'signal 34', 64: 'signal 64',
+  1: 'hangup', 2: 'interrupt', 3: 'quit', 4: 'illegal instruction', 5: 'trace/breakpoint trap', 6: 'aborted',
+  7: 'bus error', 8: 'floating point exception', 9: 'killed', 10: 'user defined signal 1',
+  11: 'segmentation fault', 12: 'user defined signal 2', 13: 'broken pipe', 14: 'alarm clock', 15: 'terminated',
+  16: 'signal 16', 24: 'signal 24', 31: 'signal 31', 34: 'signal 34', 64: 'signal 64',
 }
 await check('death by each signal has its name, and no exit code of its own', async () => {
   const core = ' (core dumped)'
   for (const [signal, name] of Object.entries(SIGNALS)) {
-    const e = await failed(run(`ulimit -c 0; kill -${signal} $$; sleep 5`))
+    const e = await failed(run(`ulimit -c 0; exec sh -c 'kill -${signal} $$; echo survived ${signal}'`))
     const said = e.error.endsWith(core) ? e.error.slice(0, -core.length) : e.error
     assert.deepEqual([e.exitCode, said], [-1, `signal: ${name}`], signal)
   }
@@ -125,8 +122,8 @@ await check('the environment is clean, and has HOME, USER, LOGNAME and PATH', as
 })
 
 await check('no descriptor but the three, and no signal blocked or ignored', async () => {
-  const r = await run('exec 3>&1; cd /proc/self/fd; echo *; exec grep -E "^Sig(Blk|Ign)" /proc/self/status')
-  const [fds, ...signals] = r.stdout.trim().split('\n')
+  const r = await run('cd /proc/self/fd; echo *; exec grep -E "^Sig(Blk|Ign)" /proc/self/status')
+  const [fds, ...signals] = r.stdout.trim().split('\n') // 3: to list them
   assert.equal(fds, '0 1 2 3')
   for (const line of signals) assert.match(line, /^Sig\w+:\s+0+$/, line)
 })
@@ -372,9 +369,9 @@ await check('stdin: 4 MiB in one message, of any bytes', async () => {
 })
 
 await check('stdin: many messages keep their order', async () => {
-  const body = text(2 << 20)
+  const body = text(512 << 10)
   const h = await start('sha256sum', { stdin: true })
-  for (let at = 0; at < body.length; at += 32 << 10) await h.sendStdin(body.subarray(at, at + (32 << 10)))
+  for (let at = 0; at < body.length; at += 8 << 10) await h.sendStdin(body.subarray(at, at + (8 << 10)))
   await h.closeStdin()
   assert.equal((await h.wait()).stdout.split(' ')[0], sha256(body))
 })
@@ -416,7 +413,7 @@ await check('stdin: closed is closed', async () => {
 await check('stdin: a full pipe makes the sender wait, and nobody else', async () => {
   const h = await start('sleep 60', { stdin: true })
   let settled = false
-  const sends = h.sendStdin(new Uint8Array(1 << 20)).then(() => 'sent', (e) => e).finally(() => { settled = true })
+  const sends = h.sendStdin(new Uint8Array(300 << 10)).then(() => 'sent', (e) => e).finally(() => { settled = true })
   await sleep(300)
   assert.equal(settled, false)
   assert.equal((await run('echo free')).stdout, 'free\n')
