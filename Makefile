@@ -169,6 +169,10 @@ build/asan/tests/differential/%: tests/differential/%.c build/asan/tests/libpinn
 	else printf '#!/bin/sh\necho "1..0 $(HASH) SKIP no libhttp-parser-dev"\n' >$@ && \
 		chmod +x $@ && touch -d @0 $@; fi
 
+# Those that a busy machine does not disturb: `make test` runs them side by side.
+ENGINE := $(wildcard tests/engine/run tests/engine/network)
+PATIENT := $(addprefix tests/integration/,net_changes.py net_matrix.py compat_cli.py)
+
 # Programs that each suite needs, and its words for tests/tally. A cross build is tested
 # under an emulator, where sanitizers do not work.
 UNIT_BIN := $(addprefix $(V)/tests/unit/,$(UNIT)) \
@@ -186,8 +190,8 @@ RUN_DIFF := -t 120 differential: $(DIFF_BIN)
 RUN_LINT := -t 300 lint: 'tools/lint $(RELEASE)'
 RUN_BINARY := -t 60 binary: 'tools/check-binary $(BIN)'
 RUN_INTEG := -t 400 integration: $(INTEG)
-RUN_ENGINE := -t 1800 engine: $(wildcard tests/engine/run tests/engine/network)
-RUN_CROSS := -t 900 cross: tools/check-cross
+RUN_ENGINE := -t 1800 engine: $(ENGINE)
+RUN_CROSS := -t 1800 cross: tools/check-cross
 TALLY := tests/tally $(if $(EMULATOR),-r $(EMULATOR))
 
 export PINNACE = $(CURDIR)/$(BIN)
@@ -212,8 +216,9 @@ load: $(BIN) ## The channel with many jobs, clients and bytes; not part of `test
 lint: $(BIN) ## Layers, writable globals, format, scripts, manuals; TIDY=1: clang-tidy
 	$(Q)$(if $(TIDY),TIDY=1) tests/tally $(RUN_LINT)
 test: $(BIN) $(UNIT_BIN) $(SIM_BIN) $(DIFF_BIN) ## Everything above, in one tally; sets up first
-	$(Q)tests/tally $(RUN_LINT) $(RUN_BINARY) $(RUN_UNIT) $(RUN_SIM) $(RUN_DIFF) \
-		$(RUN_INTEG) -b $(RUN_CROSS) $(RUN_ENGINE)
+	$(Q)tests/tally -b $(RUN_LINT) $(RUN_CROSS) -m $(RUN_BINARY) $(RUN_UNIT) $(RUN_SIM) \
+		$(RUN_DIFF) -t 400 integration: $(filter-out $(PATIENT),$(INTEG)) \
+		-b $(PATIENT) -m $(foreach e,$(ENGINE),-t 1800 -b engine: $e -m)
 
 demo: $(BIN) ## A sandbox with a Docker engine in it, in a minute; sets the machine up first
 	$(Q)tests/engine/demo

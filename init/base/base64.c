@@ -1,27 +1,47 @@
 #include "base/base64.h"
 
+#include <endian.h>
 #include <stdint.h>
+#include <string.h>
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+enum { IN = 6, OUT = 8 }; /* bytes of a step, which is done in one register */
 
-static char *put_four(uint32_t v, char *out) {
-    out[0] = digits[v >> 18];
-    out[1] = digits[v >> 12 & 63];
-    out[2] = digits[v >> 6 & 63];
-    out[3] = digits[v & 63];
-    return out + 4;
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* 1 in each byte of x that is at least n; all are below 64. */
+static uint64_t at_least(uint64_t x, unsigned n) { return (x + EACH(0x80 - n)) >> 7 & EACH(1); }
+
+/* 48 bits become eight digits, the first one uppermost. */
+static uint64_t digits(uint64_t x) {
+    x = (x << 8 & UINT64_C(0x00ffffff00000000)) | (x & 0xffffff);
+    x = (x << 4 & UINT64_C(0x0fff00000fff0000)) | (x & UINT64_C(0x00000fff00000fff));
+    x = (x << 2 & UINT64_C(0x3f003f003f003f00)) | (x & UINT64_C(0x003f003f003f003f));
+    /* A-Z, a-z, 0-9, + and / lie this far from each other in ASCII. */
+    return x + EACH('A') + at_least(x, 26) * ('a' - 'Z' - 1) - at_least(x, 52) * ('z' - '0' + 1) -
+           at_least(x, 62) * ('9' - '+' + 1) + at_least(x, 63) * ('/' - '+' - 1);
+}
+
+static uint64_t load(const unsigned char *p) {
+    return (uint64_t)p[0] << 40 | (uint64_t)p[1] << 32 | (uint64_t)p[2] << 24 |
+           (uint64_t)p[3] << 16 | (uint64_t)p[4] << 8 | p[5];
 }
 
 void base64_encode(const void *bytes, size_t n, char *out) {
     const unsigned char *p = bytes;
-    for (; n >= 3; n -= 3, p += 3)
-        out = put_four((uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2], out);
+    for (; n >= IN; n -= IN, p += IN, out += OUT) {
+        uint64_t eight = htobe64(digits(load(p)));
+        memcpy(out, &eight, sizeof eight);
+    }
     if (n == 0)
         return;
-    out = put_four((uint32_t)p[0] << 16 | (n > 1 ? (uint32_t)p[1] << 8 : 0), out);
-    out[-1] = '=';
-    if (n == 1)
-        out[-2] = '=';
+    unsigned char rest[IN] = { 0 };
+    char last[OUT];
+    size_t full = (n * 8 + 5) / 6, len = base64_len(n);
+    memcpy(rest, p, n);
+    uint64_t eight = htobe64(digits(load(rest)));
+    memcpy(last, &eight, sizeof eight);
+    memset(last + full, '=', sizeof last - full);
+    memcpy(out, last, len);
 }
 
 /* 64: none. */

@@ -71,14 +71,32 @@ static void test_base64(void) {
                  { "foob", "Zm9vYg==" },
                  { "fooba", "Zm9vYmE=" },
                  { "foobar", "Zm9vYmFy" },
+                 { "foobarfo", "Zm9vYmFyZm8=" },
+                 { "The quick brown fox?", "VGhlIHF1aWNrIGJyb3duIGZveD8=" },
                  { "\xff\xfe\xfd", "//79" } };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char out[16] = "";
+        char out[32] = "";
         size_t n = strlen(rows[i].in);
         base64_encode(rows[i].in, n, out);
         OK(base64_len(n) == strlen(rows[i].out) && memcmp(out, rows[i].out, base64_len(n)) == 0,
            "RFC 4648: '%s'", rows[i].out);
     }
+}
+
+/* Every value of every digit, at every place and length, against the other way. */
+static void test_base64_round(void) {
+    unsigned char in[192], back[200];
+    char out[260];
+    bool same = true;
+    for (unsigned seed = 0; seed < 64; seed++)
+        for (size_t n = 0; n <= sizeof in; n++) {
+            for (size_t i = 0; i < n; i++)
+                in[i] = (unsigned char)(i * 67 + seed * 129 + n);
+            base64_encode(in, n, out);
+            same &=
+                base64_decode(out, base64_len(n), back) == (ssize_t)n && memcmp(in, back, n) == 0;
+        }
+    OK(same, "what is encoded is decoded to the same");
 }
 
 static void test_utf8(void) {
@@ -93,6 +111,7 @@ int main(void) {
     test_reading();
     test_refusals();
     test_base64();
+    test_base64_round();
     test_utf8();
     return tap_end();
 }
