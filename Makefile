@@ -55,12 +55,13 @@ BASE := -std=gnu17 -D_GNU_SOURCE -Iinit -I. -g \
 SMALL := -Os -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
 	-fstack-protector-strong -ftrivial-auto-var-init=zero
 LINK := -static -no-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--build-id=none
-LIBS := -lyyjson -linih -lbsd -lmd
+LIBS := -lyyjson -linih -lz -lbsd -lmd
 ASAN := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-# glibc builds: the same libraries, but inih and yyjson compiled along, sanitized too.
+# glibc builds: the same libraries, but inih, yyjson and zlib compiled along, sanitized too.
 GLIBC := -isystem build/src -isystem build/glibc/include
 GLIBC_LIBS := -Lbuild/glibc/lib -lbsd -lmd
-GLIBC_SRC  := build/src/ini.c build/src/yyjson.c
+GLIBC_SRC  := build/src/ini.c build/src/yyjson.c \
+	$(patsubst %,build/src/zlib/%.c,$(shell sed -n 's/^ZLIB_FILES="\(.*\)"/\1/p' tools/deps.sh))
 
 ifdef CLANG
 # clang 14 and 15 want to be told twice that zero is meant.

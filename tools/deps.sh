@@ -1,9 +1,10 @@
 #!/bin/sh
-# deps.sh - fetch and build what pinnace links: musl, kernel headers, libmd, libbsd, inih, yyjson.
+# deps.sh - fetch and build what pinnace links: musl, kernel headers, libmd, libbsd, inih, yyjson,
+# zlib.
 #
 #   tools/deps.sh sysroot [ARCH]   musl and the libraries, static, in build/ARCH/sysroot
 #   tools/deps.sh glibc            libmd and libbsd for this machine's libc, in build/glibc
-#   tools/deps.sh sources          ini.c and yyjson.c with their headers, in build/src
+#   tools/deps.sh sources          ini.c, yyjson.c and zlib's with their headers, in build/src
 #   tools/deps.sh fetch            only fill the download cache, build/dl
 #   tools/deps.sh verify           compare the cache with tools/deps.lock
 #
@@ -110,6 +111,9 @@ INI_DEFS="HANDLER_LINENO=1 STOP_ON_FIRST_ERROR=1 CALL_HANDLER_ON_NEW_SECTION=1 A
  ALLOW_INLINE_COMMENTS=0 USE_STACK=0 ALLOW_REALLOC=1 INITIAL_ALLOC=256 MAX_LINE=4096"
 # yyjson: strict RFC 8259 only, and without the large tables of its fast number printer.
 YYJSON_DEFS="DISABLE_UTILS=1 DISABLE_NON_STANDARD=1 DISABLE_FAST_FP_CONV=1"
+# zlib: only streams in memory; only its fastest level, and a CRC without 26 KiB of tables.
+ZLIB_FILES="adler32 crc32 deflate inffast inflate inftrees trees zutil"
+ZLIB_DEFS="FASTEST=1 Z_TESTW="
 
 # prepare ROOT CC: where the following steps install, and what their result depends on
 prepare() {
@@ -218,14 +222,31 @@ take_yyjson() { # DIR: yyjson.c and yyjson.h
     configured YYJSON_ "$YYJSON_DEFS" yyjson/src/yyjson.h >"$1/yyjson.h"
     cp yyjson/src/yyjson.c "$1/yyjson.c"
 }
+take_zlib() { # DIR: zlib.h; what else of it is needed in DIR/zlib
+    unpack 'zlib_.*' zlib.all
+    rm -rf "$1/zlib"
+    mkdir "$1/zlib"
+    for f in $ZLIB_FILES; do cp "zlib.all/$f.c" "$1/zlib/"; done
+    cp zlib.all/*.h "$1/zlib/"
+    configured '' "$ZLIB_DEFS" zlib.all/zutil.h >"$1/zlib/zutil.h"
+    mv "$1/zlib/zlib.h" "$1/zlib/zconf.h" "$1/"
+}
 
-# archive NAME SOURCE: one C file as a library of this root
+# archive NAME SOURCE...: C files as a library of this root
 archive() {
+    lib=lib$1.a
+    shift
+    objects=
+    for c in "$@"; do
+        o=$(basename "$c" .c).o
+        # shellcheck disable=SC2086
+        "$LIBCC" $CFLAGS_LIB $PIE "-ffile-prefix-map=$WORK=." -I. -c "$c" -o "$o"
+        objects="$objects $o"
+    done
+    rm -f "$lib"
     # shellcheck disable=SC2086
-    "$LIBCC" $CFLAGS_LIB $PIE "-ffile-prefix-map=$WORK=." -I. -c "$2" -o "$1.o"
-    rm -f "lib$1.a"
-    "${CROSS}ar" rcsD "lib$1.a" "$1.o"
-    mv "lib$1.a" "$ROOT/lib/"
+    "${CROSS}ar" rcsD "$lib" $objects
+    mv "$lib" "$ROOT/lib/"
 }
 
 b_inih() {
@@ -242,6 +263,14 @@ b_yyjson() {
     cp yyjson/LICENSE "$ROOT/licenses/yyjson"
 }
 
+b_zlib() {
+    take_zlib .
+    archive z zlib/*.c
+    mv zlib.h zconf.h "$ROOT/include/"
+    cp zlib.all/LICENSE "$ROOT/licenses/zlib"
+    rm -rf zlib.all
+}
+
 # Everything links and runs, and does not ask for an interpreter.
 b_smoke() {
     cat >smoke.c <<'C'
@@ -255,9 +284,19 @@ b_smoke() {
 #include <stdio.h>
 #include <stdlib.h>
 #include <yyjson.h>
+#include <zlib.h>
 static int seen(void *u, const char *s, const char *k, const char *v, int line) {
     (void)u, (void)s, (void)k, (void)v, (void)line;
     return 1;
+}
+static int zips(void) {
+    unsigned char in[512] = "abc", packed[512], out[512];
+    z_stream d = { .next_in = in, .avail_in = sizeof in, .next_out = packed, .avail_out = 512 };
+    z_stream i = { .next_in = packed, .next_out = out, .avail_out = 512 };
+    int good = deflateInit2(&d, 1, Z_DEFLATED, 31, 8, 0) == Z_OK && deflate(&d, Z_FINISH) == 1;
+    i.avail_in = (unsigned)d.total_out;
+    good = good && inflateInit2(&i, 31) == Z_OK && inflate(&i, Z_FINISH) == Z_STREAM_END;
+    return good && deflateEnd(&d) == Z_OK && inflateEnd(&i) == Z_OK && out[2] == 'c';
 }
 int main(void) {
     char hex[SHA256_DIGEST_STRING_LENGTH];
@@ -265,12 +304,13 @@ int main(void) {
     SHA256Data((const void *)"abc", 3, hex);
     yyjson_doc *doc = yyjson_read("{\"a\":1}", 7, 0);
     int good = doc && strtonum("42", 0, 99, &why) == 42 && hex[0] == 'b' &&
-               ini_parse_string("[a]\nb=c\n", seen, NULL) == 0;
+               ini_parse_string("[a]\nb=c\n", seen, NULL) == 0 && zips();
     yyjson_doc_free(doc);
     return !good;
 }
 C
-    "$LIBCC" -static -no-pie -Os -Wl,--gc-sections smoke.c -o smoke -lyyjson -lbsd -lmd -linih
+    "$LIBCC" -static -no-pie -Os -Wl,--gc-sections smoke.c -o smoke \
+        -lyyjson -lbsd -lmd -linih -lz
     if readelf -lW smoke | grep INTERP; then exit 1; fi
     [ "$ARCH" != "$NATIVE" ] || ./smoke
 }
@@ -280,7 +320,7 @@ sysroot() { # ARCH
     [ "$ARCH" = "$NATIVE" ] || CROSS=$ARCH-linux-gnu-
     prepare "$BUILD/$ARCH/sysroot" "${CROSS}gcc"
     PIE=-fno-pie LIBCC=$ROOT/bin/musl-gcc LIBLD=-static CONFIGURE_HOST=--host=$ARCH-linux-musl
-    for s in musl uapi libmd libbsd inih yyjson smoke; do step $s; done
+    for s in musl uapi libmd libbsd inih yyjson zlib smoke; do step $s; done
     touch "$ROOT/.ready"
 }
 
@@ -297,7 +337,8 @@ sources() {
         cd "$BUILD/src"
         take_inih .
         take_yyjson .
-        rm -rf inih yyjson
+        take_zlib .
+        rm -rf inih yyjson zlib.all
         touch .ready
     )
 }
@@ -306,7 +347,7 @@ cmd=${1:-}
 case $cmd in
 sysroot | glibc | sources | fetch | verify) ;;
 *)
-    sed -n '2,18s/^# \{0,1\}//p' "$0"
+    sed -n '2,19s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
