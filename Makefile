@@ -42,8 +42,7 @@ FUZZ  := $(sort $(patsubst tests/fuzz/f_%.c,%,$(wildcard tests/fuzz/f_*.c)))
 MAN   := $(sort $(wildcard docs/*.[1-8]))
 HASH  := \#
 # Those with a #! line are programs, the others are modules that they import.
-LOAD  := tests/integration/channel_many.py
-INTEG := $(filter-out $(LOAD),$(sort $(shell grep -l '^$(HASH)!' tests/integration/*.py 2>/dev/null)))
+INTEG := $(sort $(shell grep -l '^$(HASH)!' tests/integration/*.py 2>/dev/null))
 
 # ---- how things are compiled
 
@@ -212,8 +211,6 @@ integration: $(BIN) ## The real program, from outside
 	$(Q)tests/tally $(RUN_INTEG)
 engine: $(BIN) ## The real program under and around a real Docker engine; root
 	$(Q)tests/tally $(RUN_ENGINE)
-load: $(BIN) ## The channel with many jobs, clients and bytes; not part of `test`
-	$(Q)tests/tally -t 900 load: $(LOAD)
 lint: $(BIN) ## Layers, writable globals, format, scripts, manuals; TIDY=1: clang-tidy
 	$(Q)$(if $(TIDY),TIDY=1) tests/tally $(RUN_LINT)
 test: $(BIN) $(UNIT_BIN) $(SIM_BIN) $(DIFF_BIN) ## Everything above, in one tally; sets up first
@@ -254,5 +251,5 @@ install: $(BIN) ## Copy program and manual pages below DESTDIR and PREFIX
 clean: ## Remove what was built; what was downloaded stays in build/dl
 	find build -mindepth 1 -maxdepth 1 ! -name dl -exec rm -rf --one-file-system {} + 2>/dev/null || true
 
-.PHONY: help all pinnace check-binary unit sim differential integration engine load lint test demo \
+.PHONY: help all pinnace check-binary unit sim differential integration engine lint test demo \
 	bench fuzz format compdb man install clean

@@ -44,6 +44,8 @@ int channel_finish(struct conf *c, size_t n, struct err *e) {
     if (l->kind == LISTEN_AUTO && strcmp(ch->name, "local") != 0)
         return err_set(e, EINVAL,
                        "it needs listen = unix:PATH, tcp:ADDRESS:PORT, vsock:PORT or fd:NAME");
+    if (ch->user && strlen(ch->user) >= MAX_CHANNEL_USER)
+        return err_set(e, EINVAL, "user: longer than %d bytes", MAX_CHANNEL_USER - 1);
     if (ch->auth == AUTH_AUTO)
         ch->auth = is_unix(l)                                     ? AUTH_PEER
                    : ch->dialect == DIALECT_E2B && !has_token(ch) ? AUTH_NONE

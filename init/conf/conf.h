@@ -147,6 +147,8 @@ struct listen_spec {
     unsigned port;
 };
 
+enum { MAX_CHANNEL_USER = 64 };
+
 struct channel_conf {
     struct conf_given given[CONF_MAX_OPTIONS];
     char name[MAX_NAME];
@@ -155,7 +157,8 @@ struct channel_conf {
     char *token, *token_file;
     char **users, **origins;
     unsigned mode; /* of a unix socket's file */
-    bool replay;   /* DIALECT_E2B */
+    bool replay;   /* DIALECT_E2B, as is the next */
+    char *user;
 };
 
 struct conf {

@@ -566,6 +566,8 @@ static const struct option channel_options[] = {
       "Web pages that may ask, such as https://example.org; others are refused. With dialect e2b all may, unless some are named." },
     { "mode", opt_mode, NULL, FIELD(unsigned, struct channel_conf, mode), "0600", "octal",
       "Mode of a unix socket's file." },
+    { "user", CHANNEL(TEXT_, user), "", "NAME|UID",
+      "dialect e2b: whom commands and files are for where neither the request nor POST /init names anybody; else as pinnace runs." },
     { "replay", CHANNEL(BOOL, replay), "no", ALLOW_BOOL,
       "dialect e2b: who connects to a process is given its earlier output first." },
 };

@@ -218,6 +218,7 @@ void drain_advance(struct box *b) {
         !b->prepare.pid) {
         if (!b->termed && !b->killed && others_run(b)) {
             signal_all(b, SIGTERM);
+            held_hang_up(&b->jobs, b->sys);
             timer_arm(&b->loop, &b->patience, span_s(PATIENCE_S));
         }
         b->termed = true;

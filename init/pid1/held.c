@@ -1,9 +1,11 @@
 #include "pid1/held.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/own.h"
@@ -190,4 +192,13 @@ bool held_pump(struct held_jobs *js) {
             return false;
     }
     return true;
+}
+
+/* Its leader leads a session, so a group too. */
+void held_hang_up(const struct held_jobs *js, struct sys *sys) {
+    for (size_t i = 0; i < js->n; i++) {
+        const struct held_job *j = &js->list[i];
+        if (!j->ended && j->fds[JOB_STDOUT] >= 0 && isatty(j->fds[JOB_STDOUT]))
+            (void)sys->kill(sys, -j->pid, SIGHUP);
+    }
 }

@@ -50,6 +50,10 @@ void held_forgotten(struct held_jobs *js);
 /* Tell the channel what it does not know. False: it is behind. */
 bool held_pump(struct held_jobs *js);
 
+/* Tell those that have a terminal that it hangs up, which is what ends an interactive shell: it
+ * ignores TERM. */
+void held_hang_up(const struct held_jobs *js, struct sys *sys);
+
 /* Does any of them still run, as far as we have heard? */
 static inline bool held_run(const struct held_jobs *js) { return js->running > 0; }
 

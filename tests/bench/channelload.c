@@ -2,6 +2,7 @@
  *
  *     channelload spawn  N PROGRAM            bare fork, exec, wait            p50, p99 ns
  *     channelload exec   N SOCKET PROGRAM     POST /v1/exec, answer as JSON    p50, p99 ns
+ *                                             fails when one has not exited with 0
  *     channelload pipe   MIB                  cat(1) into a unix socket        MiB/s
  *     channelload stdout MIB SOCKET           a job's output, framed           MiB/s
  *     channelload get    SOCKET PATH          GET /v1/files to /dev/null       MiB/s
@@ -89,6 +90,19 @@ static void read_body(int fd, int64_t left, size_t have) {
     }
 }
 
+/* The whole of a short body, as text. */
+static const char *keep_body(int fd, int64_t length, size_t have) {
+    if (length < 0 || length >= BUFFER) {
+        fprintf(stderr, "channelload: a body of %lld bytes\n", (long long)length);
+        exit(1);
+    }
+    for (ssize_t k; (int64_t)have < length; have += (size_t)k)
+        if ((k = read(fd, buffer + have, (size_t)length - have)) <= 0)
+            die("read the body");
+    buffer[length] = '\0';
+    return buffer;
+}
+
 static int by_value(const void *a, const void *b) {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
@@ -136,8 +150,12 @@ static int exec(int n, const char *path, const char *program) {
         int64_t from = now_ns();
         send_all(fd, request, (size_t)k);
         int64_t length = read_head(fd, &have);
-        read_body(fd, length, have);
+        const char *answer = keep_body(fd, length, have);
         samples[i] = now_ns() - from;
+        if (!strstr(answer, "\"end\":{\"exit\":0")) {
+            fprintf(stderr, "channelload: %s has not ended well: %s\n", program, answer);
+            return 1;
+        }
     }
     return report(n);
 }

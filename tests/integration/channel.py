@@ -276,6 +276,12 @@ class Client:
             self.wire.sock.close()
         self.wire = None
 
+    def have_wire(self):
+        """The kept connection, or a new one: idle ones are closed by the other side."""
+        if self.wire and select.select([self.wire.sock], [], [], 0)[0]:
+            self.close()  # there is nothing else that it may say
+        self.wire = self.wire or Wire(self.connect())
+
     def head(self, method, target, fields, body):
         lines = {**self.fields, **fields}
         if body is not None:
@@ -290,9 +296,7 @@ class Client:
         elif isinstance(body, str):
             body = body.encode()
         text = self.head(method, target, fields or {}, body) + (body or b"")
-        if self.wire and select.select([self.wire.sock], [], [], 0)[0]:
-            self.close()  # closed by the other side meanwhile; there is nothing that it may say
-        self.wire = self.wire or Wire(self.connect())
+        self.have_wire()
         try:
             with contextlib.suppress(
                     BrokenPipeError):  # it may have answered before it was told all
@@ -317,6 +321,21 @@ class Client:
         if answer.fields.get("connection", "").lower() == "close":
             self.close()
         return answer
+
+    def many(self, requests, ahead=32):
+        """The answers to requests, (method, target, body) each; so many are sent ahead of them."""
+        answers = []
+        while batch := requests[len(answers):len(answers) + ahead]:
+            self.have_wire()
+            texts = [b"" if body is None else json.dumps(body).encode() for _, _, body in batch]
+            self.wire.sock.sendall(b"".join(
+                self.head(method, target, {}, None if body is None else text) + text
+                for (method, target, body), text in zip(batch, texts)))
+            for method, _, _ in batch:
+                got = Answer(*self.wire.head())
+                got.body = b"".join(self.wire.body(got.status, got.fields, method))
+                answers.append(got)
+        return answers
 
     def get(self, target, **fields):
         return self.call("GET", target, **fields)

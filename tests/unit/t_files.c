@@ -265,6 +265,14 @@ static void as_others(void) {
     q.as_root = true;
     OK(give(q, "x") == FILE_OK && look("closed/root-made").st_uid == 65534,
        "as root, and given away");
+    put("closed/lends", "root's", 0644);
+    (void)chmod("closed/lends", 04755);
+    q = write_to("closed/lends");
+    q.user = "nobody";
+    q.as_root = true;
+    OK(give(q, "x") == FILE_OK && look("closed/lends").st_uid == 65534 &&
+           (look("closed/lends").st_mode & 07777) == 0755,
+       "also one that was there, which then lends nobody's rights");
     q = write_to("closed/deep/er/root-made");
     q.user = "nobody:7";
     q.as_root = q.parents = true;

@@ -53,7 +53,7 @@ __attribute__((format(printf, 3, 4))) void e2b_http_fail(struct http_exchange *x
 /* --- whose request it is -----------------------------------------------------------------------
  */
 
-enum { E2B_USER_TEXT = 64 };
+enum { E2B_USER_TEXT = MAX_CHANNEL_USER };
 
 /* The access token in force: POST /init's, else [channel] token; NULL: none is needed. */
 const char *e2b_token(const struct http_exchange *x);

@@ -4,7 +4,6 @@
  * A client that is slow slows its process down, as a pipe would. One that has stopped reading does
  * so only for a while: then the process goes on, and the client is told how much it has missed.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,11 +225,14 @@ static void start_release(struct start *a) {
 
 static int no_memory(struct proto *p) { return err_sys(&p->err, ENOMEM, "start a process"); }
 
-/* Where there is no bash, sh understands what the SDKs say to it: -l, -i and -c. */
+/* Where /bin/bash is not: another one, or sh, which understands what the SDKs say: -l, -i, -c. */
 static const char *shell_for(struct channel *ch, const char *cmd) {
-    bool bash = strcmp(cmd, "/bin/bash") == 0 || strcmp(cmd, "bash") == 0;
-    if (!bash || access("/bin/bash", X_OK) == 0 || access("/usr/bin/bash", X_OK) == 0)
+    static const char *const shells[] = { "/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash" };
+    if (strcmp(cmd, shells[0]) != 0)
         return cmd;
+    for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++)
+        if (access(shells[i], X_OK) == 0)
+            return shells[i];
     if (!ch->e2b.told_no_bash)
         log_warn("channel", "there is no bash in this image, which E2B's SDKs ask for: /bin/sh is "
                             "executed instead; install bash for commands that need it");

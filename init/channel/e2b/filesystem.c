@@ -21,7 +21,7 @@ static const char *last_part(const char *path) {
     return slash && slash[1] ? slash + 1 : path;
 }
 
-static void put_metadata(struct text *t, const char *xattrs) {
+void e2b_put_metadata(struct text *t, const char *xattrs) {
     if (!xattrs || !*xattrs)
         return;
     text_add(t, ",\"metadata\":{");
@@ -52,7 +52,7 @@ void e2b_put_entry(struct text *t, const struct file_entry *e) {
     proto_put_time(t, "modifiedTime", e->st.st_mtim.tv_sec, (int32_t)e->st.st_mtim.tv_nsec);
     if (link)
         proto_put_text(t, "symlinkTarget", *e->resolved ? e->resolved : e->path);
-    put_metadata(t, e->xattrs);
+    e2b_put_metadata(t, e->xattrs);
     text_add(t, "}");
 }
 

@@ -63,18 +63,25 @@ static bool is_rpc(const struct http_exchange *x) {
            starts_with(x->head.path, "/filesystem.Filesystem/");
 }
 
+/* A body that is no JSON may not have been meant as such. */
+static void refuse_rpc(struct http_exchange *x, int status, const char *message) {
+    bool unary = x->route && x->route->body == HTTP_BODY_JSON;
+    if (status == 413)
+        e2b_fail(x, E2B_EXHAUSTED, "%s", message);
+    else if (status == 503)
+        e2b_fail(x, E2B_UNAVAILABLE, "%s", message);
+    else if (!unary || e2b_speaks(x, E2B_UNARY))
+        e2b_fail(x, E2B_INVALID, "%s", message);
+}
+
 void e2b_refuse(struct http_exchange *x, int status, const char *message) {
     static const char not_found[] = "404 page not found\n";
     if (status == 404)
         http_answer(x, 404, "text/plain; charset=utf-8", not_found, sizeof not_found - 1);
     else if (status == 405)
         http_answer(x, 405, NULL, NULL, 0);
-    else if (is_rpc(x) && status == 400)
-        e2b_fail(x, E2B_INVALID, "%s", message);
-    else if (is_rpc(x) && status == 413)
-        e2b_fail(x, E2B_EXHAUSTED, "%s", message);
-    else if (is_rpc(x) && status == 503)
-        e2b_fail(x, E2B_UNAVAILABLE, "%s", message);
+    else if (is_rpc(x) && (status == 400 || status == 413 || status == 503))
+        refuse_rpc(x, status, message);
     else
         e2b_http_fail(x, status, "%s", message);
 }
@@ -165,6 +172,13 @@ static bool basic_user(const struct http_exchange *x, char out[E2B_USER_TEXT]) {
     return true;
 }
 
+static const char *default_user(const struct http_exchange *x) {
+    const char *user = CONTAINER_OF(x->site, struct gate, site)->conf->user;
+    return *settings_of(x)->user ? settings_of(x)->user
+           : user && *user       ? user
+                                 : channel_of(x)->e2b.own_user;
+}
+
 bool e2b_user(const struct http_exchange *x, const char *asked, char out[E2B_USER_TEXT]) {
     if (asked && strlen(asked) >= E2B_USER_TEXT)
         return false;
@@ -175,7 +189,6 @@ bool e2b_user(const struct http_exchange *x, const char *asked, char out[E2B_USE
     if (!basic_user(x, out))
         return false;
     if (!*out)
-        (void)strcpy(out,
-                     *settings_of(x)->user ? settings_of(x)->user : channel_of(x)->e2b.own_user);
+        (void)strcpy(out, default_user(x));
     return true;
 }

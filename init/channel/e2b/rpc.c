@@ -59,7 +59,7 @@ static bool is_encoded(const struct http_exchange *x, const char *field) {
 }
 
 /* A stream is told of what is wrong in its last envelope, but what is no stream cannot be. */
-static bool speaks(struct http_exchange *x, const char *type) {
+bool e2b_speaks(struct http_exchange *x, const char *type) {
     if (has_type(x, type))
         return true;
     http_add_field(x, "Accept-Post", "%s", type);
@@ -106,7 +106,7 @@ static span ping_of(const struct http_exchange *x) {
 bool e2b_unary(struct http_exchange *x, yyjson_val *body) {
     span limit;
     const char *wrong = version_fault(x);
-    if (!speaks(x, E2B_UNARY))
+    if (!e2b_speaks(x, E2B_UNARY))
         return false;
     if (is_encoded(x, "Content-Encoding")) {
         e2b_fail(x, E2B_UNIMPLEMENTED, "this compression is not known: identity is");
@@ -298,7 +298,7 @@ static const struct http_handler stream_handler = {
 };
 
 bool e2b_stream_begin(struct http_exchange *x, struct e2b_stream *s) {
-    if (!speaks(x, E2B_STREAM))
+    if (!e2b_speaks(x, E2B_STREAM))
         return false;
     s->x = x;
     s->limit = SPAN_NEVER;

@@ -15,6 +15,8 @@
 #define E2B_UNARY  "application/json"
 #define E2B_STREAM "application/connect+json"
 
+/* Is it of this media type? False: it has been answered, with 415. */
+bool e2b_speaks(struct http_exchange *x, const char *type);
 /* To be called first by a unary method. False: the request is not one, and has been answered. */
 bool e2b_unary(struct http_exchange *x, yyjson_val *body);
 /* The answer of a unary method. */

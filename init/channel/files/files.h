@@ -85,6 +85,7 @@ struct file_req { /* all pointers borrowed during file_begin() */
     const char *owner, *group; /* CHMOD; NULL: leave */
     bool parents, recursive, missing_ok, replace, contents, only_new;
     bool in_place;   /* WRITE: truncate and fill the file itself; a content that is cut stays so */
+    bool sniff;      /* READ: info.type by the first bytes, where the name says nothing */
     bool keep_owner; /* UNTAR: give what is made to whom the archive names, by number; root only */
     bool xattrs, entries, network_ok; /* WATCH: entries with events; also on NFS, FUSE, SMB */
     unsigned depth;                   /* LIST: 1.. */
@@ -126,7 +127,7 @@ enum file_fault {
 
 struct file_info { /* fixed size: it crosses from the worker */
     struct stat st;
-    char type[48];       /* FILE_READ: a media type by the name's ending */
+    char type[48];       /* FILE_READ: a media type by the name's ending, or req.sniff */
     char etag[64];       /* version, with its quotes: from device, inode, size and change time */
     char path[PATH_MAX]; /* absolute; of MOVE and COPY: where it went */
     bool created;        /* WRITE, MKDIR: was not there before */

@@ -49,5 +49,38 @@ const char *media_type(const char *name) {
             if (strcasestr(types[i].endings, ending))
                 return types[i].type;
     }
-    return "application/octet-stream";
+    return NULL;
+}
+
+/* Beginnings that no text has. */
+static const struct {
+    const char *bytes;
+    size_t n;
+    const char *type;
+} beginnings[] = {
+    { "\x89PNG\r\n\x1a\n", 8, "image/png" },
+    { "\xff\xd8\xff", 3, "image/jpeg" },
+    { "GIF87a", 6, "image/gif" },
+    { "GIF89a", 6, "image/gif" },
+    { "%PDF-", 5, "application/pdf" },
+    { "\x1f\x8b\x08", 3, "application/gzip" },
+    { "PK\x03\x04", 4, "application/zip" },
+    { "\x28\xb5\x2f\xfd", 4, "application/zstd" },
+    { "\0asm", 4, "application/wasm" },
+    { "wOF2", 4, "font/woff2" },
+};
+
+/* As in the WHATWG's "MIME Sniffing", section 7: a control character that no text has. */
+static bool is_binary(unsigned char c) {
+    return c < ' ' && c != '\t' && c != '\n' && c != '\f' && c != '\r' && c != 0x1b;
+}
+
+const char *media_type_of(const unsigned char *bytes, size_t n) {
+    for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++)
+        if (n >= beginnings[i].n && memcmp(bytes, beginnings[i].bytes, beginnings[i].n) == 0)
+            return beginnings[i].type;
+    for (size_t i = 0; i < n && i < MEDIA_SNIFFED; i++)
+        if (is_binary(bytes[i]))
+            return MEDIA_ANY;
+    return "text/plain; charset=utf-8";
 }

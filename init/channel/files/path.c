@@ -58,8 +58,10 @@ int path_absolute(struct worker *w, const char *in, char out[PATH_MAX], bool *sl
     return 0;
 }
 
+bool is_given(const struct worker *w) { return w->req->as_root && w->req->user; }
+
 int give(struct worker *w, int fd) {
-    if (!w->req->as_root || !w->req->user)
+    if (!is_given(w))
         return 0;
     if (fchownat(fd, "", w->id.uid, w->id.gid, AT_EMPTY_PATH) < 0)
         return fail_sys(w, errno, "give %s to %s", w->path, w->req->user);

@@ -106,26 +106,32 @@ int set_xattrs(struct worker *w, int fd) {
     return 0;
 }
 
+/* One that becomes somebody else's does not lend that one's rights. */
+static mode_t mode_of(const struct worker *w, const struct target *t) {
+    bool changes = is_given(w) && t->st.st_uid != w->id.uid;
+    if (t->exists)
+        return t->st.st_mode & (changes ? 01777 : 07777);
+    return w->req->has_mode ? w->req->mode & 07777 : 0644;
+}
+
 /* Mode, owner and attributes of the old file, or of a new one. 1: it cannot be made like the old
  * one, but that may be rewritten. */
 static int dress(struct worker *w, const struct target *t, int fd) {
-    mode_t mode = t->exists          ? t->st.st_mode & 07777
-                  : w->req->has_mode ? w->req->mode & 07777
-                                     : 0644;
+    bool kept = t->exists && !is_given(w);
     struct stat st;
     if (fstat(fd, &st) < 0)
         return fail_sys(w, errno, "look at the new %s", w->path);
-    bool differs = t->exists && (st.st_uid != t->st.st_uid || st.st_gid != t->st.st_gid);
+    bool differs = kept && (st.st_uid != t->st.st_uid || st.st_gid != t->st.st_gid);
     if (differs && fchown(fd, t->st.st_uid, t->st.st_gid) < 0)
         return 1;
-    int rc = t->exists ? 0 : give(w, fd);
+    int rc = kept ? 0 : give(w, fd);
     AUTO_FD int old =
         t->exists ? openat(t->dir, t->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
     if (old >= 0) {
         xattrs_copy(old, fd, "user.");
         xattrs_copy(old, fd, "system.posix_acl_access");
     }
-    if (rc == 0 && fchmod(fd, mode) < 0)
+    if (rc == 0 && fchmod(fd, mode_of(w, t)) < 0)
         rc = fail_sys(w, errno, "set the mode of the new %s", w->path);
     return rc < 0 ? rc : set_xattrs(w, fd);
 }

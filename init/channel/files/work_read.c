@@ -55,6 +55,15 @@ static bool size_is_doubtful(const struct stat *st) {
     return st->st_blocks == 0 && st->st_size < UNSIZED_BELOW;
 }
 
+static void find_type(struct worker *w, int fd) {
+    unsigned char first[MEDIA_SNIFFED];
+    const char *type = media_type(w->path);
+    ssize_t n = !type && w->req->sniff ? pread(fd, first, sizeof first, 0) : -1;
+    if (!type)
+        type = n >= 0 ? media_type_of(first, (size_t)n) : MEDIA_ANY;
+    (void)stpncpy(w->info.type, type, sizeof w->info.type - 1);
+}
+
 int work_read(struct worker *w) {
     AUTO_FD int fd = open_content(w);
     if (fd < 0)
@@ -67,7 +76,7 @@ int work_read(struct worker *w) {
         fd = copy;
     }
     etag_make(&w->info.st, w->info.etag);
-    (void)stpncpy(w->info.type, media_type(w->path), sizeof w->info.type - 1);
+    find_type(w, fd);
     int rc = worker_opened(w);
     if (rc < 0)
         return rc;

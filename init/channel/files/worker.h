@@ -140,7 +140,8 @@ int open_parent_of_name(struct worker *w, const char *path, bool make, char name
 int make_dir(struct worker *w, int dir, const char *name, mode_t mode);
 /* A directory (O_PATH), and those on the way to it where they are missing. */
 int make_dirs(struct worker *w, const char *path);
-/* With as_root: give what we have made to the user. */
+/* With as_root: give what we have made to the user; also a file whose content we have replaced. */
+bool is_given(const struct worker *w);
 int give(struct worker *w, int fd);
 /* Set permission bits of what `name` is itself, never of what it points to. 0 or -errno. */
 int set_mode(int dir, const char *name, mode_t mode);
@@ -160,6 +161,11 @@ int work_tar(struct worker *w);
 int work_untar(struct worker *w);
 int work_watch(struct worker *w);
 
+/* By the name's ending; NULL: that says nothing. */
 const char *media_type(const char *name);
+/* By the first bytes. */
+const char *media_type_of(const unsigned char *bytes, size_t n);
+enum { MEDIA_SNIFFED = 512 }; /* of them that are worth looking at */
+#define MEDIA_ANY "application/octet-stream"
 
 #endif
