@@ -157,6 +157,13 @@ await check('made, moved and listed entries', async () => {
   assert.deepEqual([none.status, none.json.entries ?? []], [200, []])
 })
 
+await check('names that are no text', async () => {
+  fs.mkdirSync(`${D}/bytes`)
+  fs.writeFileSync(Buffer.concat([Buffer.from(`${D}/bytes/a`), Buffer.from([0xff, 0xc0, 0x22, 0x0a])]), '')
+  const { entries } = (await raw.call(`${F}/ListDir`, { path: `${D}/bytes` })).json
+  assert.deepEqual([entries.length, entries[0].name.replace(/\ufffd+/, '?')], [1, 'a?"\n'])
+})
+
 // --- how JSON is written
 
 await check('names with underscores, numbers as text, enums as numbers', async () => {
