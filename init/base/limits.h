@@ -38,12 +38,14 @@ enum {
     MAX_CONNECTIONS = 1024,   /* clients of all channels; the longest idle makes room, or 503 */
     MAX_CHANNELS = 16,        /* [channel] sections; config error */
     MAX_JOBS = 4096,          /* jobs that run or are kept; 429 */
+    MAX_JOB_WORDS = 65536,    /* words of a job's command; 400. Below what execve(2) takes */
+    MAX_JOB_ENV = 4096,       /* variables that a job adds to the box's or removes; 400 */
     JOB_RECORD_BYTES = 1024, /* of a job's record that outlives the channel; longer words are cut */
     MAX_JOBS_ENDED = 1024,   /* ended jobs that are kept; the oldest are forgotten */
     MAX_JOB_OUTPUT = 64 << 20, /* bytes of output of one job that can be kept; 400 */
     JOB_OUTPUT = 1 << 20,      /* the same where nothing is said; older bytes are overwritten */
     MAX_HEARD = 128,     /* messages of a role heard in a turn of the loop; then others' turn */
-    MAX_ASKED = 64,      /* requests for units that are unanswered; the channel's gets none */
+    MAX_ASKED = 64,      /* requests for units that PID 1 has not answered; 429 */
     MAX_OWN_FDS = 65536, /* PID 1's own RLIMIT_NOFILE, where the hard one allows as many */
     SPARE_FDS = 64,      /* of them never given to jobs: such a job is held without its fds */
     MAX_OUTPUT_KEPT = 64 << 20, /* bytes of output of all ended jobs; the oldest jobs lose theirs */

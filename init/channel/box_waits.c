@@ -1,5 +1,6 @@
 #include "channel/box_waits.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 struct wait {
@@ -59,21 +60,24 @@ bool box_wait_change(struct http_exchange *x, uint64_t after, span limit,
     return true;
 }
 
-bool box_act(struct http_exchange *x, int unit, enum unit_act act,
-             void (*answer)(struct http_exchange *x, const struct wire_unit_do *did)) {
+int box_act(struct http_exchange *x, int unit, enum unit_act act,
+            void (*answer)(struct http_exchange *x, const struct wire_unit_do *did)) {
     struct channel *ch = channel_of(x);
     struct wire_unit_do m = { .head = WIRE_HEAD(WIRE_UNIT_DO, struct wire_unit_do),
                               .ticket = ++ch->ticket,
                               .unit = unit,
                               .act = act };
-    if (!channel_tell(ch, &m.head))
-        return false;
+    if (ch->asked >= MAX_ASKED)
+        return -EAGAIN;
     struct wait *w = wait_new(x, &ch->unit_waits);
     if (!w)
-        return false;
+        return -ENOMEM;
     w->after = m.ticket;
     w->did = answer;
-    return true;
+    if (!channel_tell(ch, &m.head))
+        return -EIO;
+    ch->asked++;
+    return 0;
 }
 
 void box_observe(struct channel *ch, struct box_observer *o) {
@@ -95,6 +99,7 @@ void box_changed(struct channel *ch) {
 }
 
 void box_did(struct channel *ch, const struct wire_unit_do *did) {
+    ch->asked -= ch->asked > 0;
     for (struct link *l = ch->unit_waits.next; l != &ch->unit_waits; l = l->next) {
         struct wait *w = CONTAINER_OF(l, struct wait, link);
         if (w->after != did->ticket)

@@ -17,10 +17,10 @@ struct box_observer {
 };
 void box_observe(struct channel *ch, struct box_observer *o);
 
-/* Ask PID 1 to start, stop or restart a unit; call answer() with what it says. False: it cannot be
- * asked. */
-bool box_act(struct http_exchange *x, int unit, enum unit_act act,
-             void (*answer)(struct http_exchange *x, const struct wire_unit_do *did));
+/* Ask PID 1 to start, stop or restart a unit; call answer() with what it says. 0; -EAGAIN: it has
+ * MAX_ASKED such requests already; -ENOMEM; -EIO: it does not listen. */
+int box_act(struct http_exchange *x, int unit, enum unit_act act,
+            void (*answer)(struct http_exchange *x, const struct wire_unit_do *did));
 
 /* PID 1 has said something: pass it on to those who wait. */
 void box_changed(struct channel *ch);

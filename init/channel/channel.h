@@ -22,11 +22,12 @@ struct channel {
     struct e2b_state e2b;
     struct http_server server;
     struct http_listener listeners[MAX_CHANNELS];
-    struct gate *gates;       /* of each listener */
+    struct gate *gates; /* of each listener */
     struct link box_observers;
     struct link status_waits; /* exchanges that wait for a change of the box */
     struct link unit_waits;   /* and for PID 1's word on a unit */
     uint64_t ticket;
+    unsigned asked; /* requests for units that PID 1 has not answered, whoever waits for it */
     bool open, quitting;
 };
 

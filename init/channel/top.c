@@ -66,13 +66,15 @@ static const struct process *find(const struct process *list, size_t n, int pid)
     return NULL;
 }
 
-static const struct job *job_of(const struct channel *ch, const struct process *p) {
-    for (const struct link *l = ch->jobs.all.next; l != &ch->jobs.all; l = l->next) {
-        const struct job *j = CONTAINER_OF(l, struct job, link);
-        if (j->leader > 0 && (j->leader == p->pid || j->leader == p->session))
-            return j;
-    }
-    return NULL;
+/* The number of a leader that has ended may be another's by now. While somebody is left of its
+ * session it is not given away, so then there is no such process (setsid(2)). */
+static const struct job *job_of(struct channel *ch, const struct process *list, size_t n,
+                                const struct process *p) {
+    const struct job *j = job_by_pid(&ch->jobs, p->pid);
+    if (!j)
+        j = job_by_pid(&ch->jobs, p->session);
+    bool another = j && j->state == JOB_ENDED && find(list, n, j->leader);
+    return another ? NULL : j;
 }
 
 static int unit_of(const struct mirror *m, const struct process *p) {
@@ -84,11 +86,11 @@ static int unit_of(const struct mirror *m, const struct process *p) {
 
 /* By the process itself or its session, else by the nearest ancestor that says. False: it is none
  * of this box's, which need not have a PID namespace of its own. */
-static bool find_owner(const struct channel *ch, const struct process *list, size_t n,
+static bool find_owner(struct channel *ch, const struct process *list, size_t n,
                        struct process *p) {
     const struct process *at = p;
     for (int depth = 0; at && depth < MAX_ANCESTORS; depth++) {
-        p->job = job_of(ch, at);
+        p->job = job_of(ch, list, n, at);
         p->owner = p->job ? -1 : unit_of(&ch->mirror, at);
         if (p->job || p->owner >= 0 || at->pid == ch->mirror.box.pid)
             return true;
@@ -136,7 +138,7 @@ static void add_process(struct text *t, const struct channel *ch, const struct p
 }
 
 int top_write(int fd, void *channel) {
-    const struct channel *ch = channel;
+    struct channel *ch = channel;
     AUTO_FREE struct process *list = calloc(MAX_TOP, sizeof *list);
     if (!list)
         return 1;

@@ -17,7 +17,7 @@ enum {
     CANNOT_EXECUTE = 126,
     NOT_FOUND = 127,
     MAX_ENV_FILE = 1 << 20, /* bytes; an error */
-    MAX_ENV = 4096,         /* variables set on the command line and in files; an error */
+    MAX_ENV = MAX_JOB_ENV,  /* variables set on the command line and in files; an error */
     MAX_ENV_FILES = 16,     /* an error */
     ROWS = 24,              /* of a terminal of no known size */
     COLS = 80,
@@ -162,6 +162,11 @@ static int add_options(struct text *t, const struct args *a, struct err *e) {
 /* malloc'd JSON, as large as it needs to be at most. */
 static int make_request(const struct args *a, struct env *env, char **out, struct err *e) {
     size_t cap = 4096 + env->bytes;
+    if (a->nwords > MAX_JOB_WORDS)
+        return err_set(e, E2BIG,
+                       "%d words are more than the %d of a command in a box: pass them "
+                       "in parts, as xargs does, or by stdin",
+                       a->nwords, MAX_JOB_WORDS);
     for (int i = 0; i < a->nwords; i++)
         cap += 6 * strlen(a->words[i]) + 4;
     for (size_t i = 0; i < a->ngiven; i++)

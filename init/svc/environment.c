@@ -10,11 +10,6 @@
 /* Every word of an engine's preset: it runs its own docker-init, which is not PID 1 here. */
 static const char *const engine_extra[] = { "container=docker", "TINI_SUBREAPER=1", NULL };
 
-static bool same_name(const char *a, const char *b) {
-    size_t n = strcspn(a, "=");
-    return strncmp(a, b, n) == 0 && b[n] == '=';
-}
-
 /* PINNACE_CHANNEL_REMOTE_TOKEN=... */
 static bool is_channel_token(const char *var) {
     static const char end[] = "_TOKEN";
@@ -58,8 +53,8 @@ static size_t count(const char *const *list) {
 
 /* Put `var` over a variable of the same name, or at the end; a mere name removes it. */
 static void put(const char **env, size_t *n, const char *var) {
-    size_t i = 0;
-    while (i < *n && !same_name(var, env[i]))
+    size_t i = 0, len = strcspn(var, "=");
+    while (i < *n && (strncmp(var, env[i], len) != 0 || env[i][len] != '='))
         i++;
     if (strchr(var, '=')) {
         env[i] = var;

@@ -99,9 +99,11 @@ class Wire:
 
     def body(self, status, fields, method):
         """Pieces of the body, as its framing says."""
-        if method == "HEAD" or status in (101, 204, 304):
+        if status in (101, 204, 304):
             if "transfer-encoding" in fields or (status == 204 and "content-length" in fields):
                 raise Broken(f"a body for {method} {status}: {fields}")
+        elif method == "HEAD":
+            return  # the fields are those of GET
         elif "transfer-encoding" in fields:
             if fields["transfer-encoding"] != "chunked" or "content-length" in fields:
                 raise Broken(f"framing: {fields}")

@@ -2,6 +2,7 @@
 """Jobs, every row of docs/CHANNEL.md: over the unix socket of a PID 1 and over the TCP port of a
 `pinnace run`."""
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -13,8 +14,8 @@ import struct
 import time
 
 from box import PYTHON, Box, alive
-from channel import (DETACH, JSON, MEDIA, SIGNAL, STDIN, STDOUT, WINDOW, Answer, fds, free_port,
-                     of_job, outer, rows, settled, tcp, tcp_section, unix)
+from channel import (DETACH, JSON, MEDIA, SIGNAL, STDIN, STDOUT, WINDOW, Answer, Wire, fds, frame,
+                     free_port, of_job, outer, rows, settled, tcp, tcp_section, unix)
 from tap import Tap, state, wait_for
 
 t = Tap()
@@ -77,6 +78,11 @@ def words(b, c):
     if os.path.exists("/bin/bash"):
         o = c.run("shopt -q login_shell && echo login", login=True, env={"HOME": t.dir})
         ok(o.out.endswith(b"login\n"), "login: a login shell", o)
+    many = ["sh", "-c", "echo $# ${65532}", "sh", *map(str, range(1, 65533))]
+    o = c.run(many)
+    ok(
+        o.out == b"65532 65532\n" and ended(o, exit=0) and len(json.dumps(o.started)) < 10000,
+        "65 536 words", o)
     long = "x" * 100000
     o = c.run(["printf", "%s", long])
     ok(o.out == long.encode() and len(json.dumps(o.started)) < 10000,
@@ -197,6 +203,16 @@ def closed_inputs(b, c):
             "stdin that the job has closed: an error frame", s.seen)
         s.signal("TERM")
         ok(ended(s.finish(), signal=15, core=False, killed=True), "and the stream goes on", s.seen)
+    with c.exec("head -c 70000 >/dev/null; exec <&-; echo closed; exec sleep 60",
+                stdin="pipe") as s:
+        s.feed(b"y" * (1 << 20))
+        s.until(lambda o: b"closed" in o.out)
+        s.signal("TERM")
+        o = s.finish()
+        ok(
+            len(o.errors) == 1 and o.errors[0]["code"] == "state" and
+            ended(o, signal=15, core=False, killed=True),
+            "a frame of which only a part could be written: one error frame", o)
     with c.exec(["sleep", "60"], stdin="pipe") as s:
         s.eof()
         s.feed(b"more")
@@ -300,7 +316,8 @@ def signals(b, c):
             ok(a.status == 204 and s.seen.out == before + b"%d\n" % n, f"{name} is {n}",
                (a, s.seen.out[len(before):]))
         s.signal("NONSENSE")
-        ok(s.until(lambda o: o.errors), "a name that is none: an error frame", s.seen)
+        ok(s.until(lambda o: o.errors) and "'NONSENSE'" in s.seen.errors[0]["message"],
+           "a name that is none: an error frame", s.seen)
         for bad in ("NONSENSE", "", 0, 65, -1, 1.5, None, "15 "):
             a = c.post(f"/v1/jobs/{id}/signal", {"signal": bad})
             ok(a.status == 400 and a.error == "invalid", f"signal {bad!r}: 400", a)
@@ -691,7 +708,9 @@ def failures(b, c):
         "argv": [bad]
     }, "bad_format"), ({
         "argv": ["true", "x" * 200000]
-    }, "other"))
+    }, "limit"), ({
+        "argv": ["true", *["x" * 1000] * 9000]
+    }, "limit"))
     before = {j["id"] for j in c.jobs()}
     for ask, reason in table:
         name = str(ask)[:70]
@@ -705,6 +724,9 @@ def failures(b, c):
     a = c.post("/v1/jobs", {"argv": ["no-such-command-here"]})
     ok("no-such-command-here" in a.json()["error"]["message"],
        "the message names what was not found", a)
+    a = c.post("/v1/jobs", {"argv": ["/bin/echo", "x" * 200000]})
+    ok("'/bin/echo': words and variables are too long" in a.json()["error"]["message"],
+       "or what was too long", a)
     ok({j["id"] for j in c.jobs()} == before, "and none of them was a job")
     a = c.post("/v1/jobs", {"argv": ["no-such"], "key": f"fails{how}"})
     ok(
@@ -829,6 +851,15 @@ def leavers(b, c):
            f"{name}: the client is disconnected, its job with it", s.seen)
 
 
+    mark = f"{t.dir}/usr1{how[:4]}"
+    with c.exec(f"trap 'echo > {mark}' USR1; trap 'gone=1' HUP; echo up; "
+                "while [ -z \"$gone\" ]; do sleep 0.02; done") as s:
+        s.until(lambda o: b"up" in o.out)
+        s.wire.sock.sendall(struct.pack(">B3xI", 3, 3) + b"\0\1\0" + frame(SIGNAL, b"USR1"))
+        c.wait(s.seen.started["id"], 4)
+    ok(not os.path.exists(mark), "what comes behind such a frame is not looked at")
+
+
 # --- requests
 
 
@@ -841,6 +872,15 @@ def requests(b, c):
         head.status == 200 and head.body == b"" and
         head.fields["content-length"] == full.fields["content-length"],
         "HEAD is GET without the body", (full, head))
+    long = c.start(["sleep", "60"])
+    for what in ("output?follow=1", "attach"):
+        target = f"/v1/jobs/{long['id']}/{what}"
+        head, rest = c.call("HEAD", target), None
+        with contextlib.suppress(TimeoutError):
+            rest = c.get("/livez")
+        ok(head.status == 200 and not head.body and rest and rest.status == 200,
+           f"HEAD of {what}: its head, and the connection goes on", (head, rest))
+    c.post(f"/v1/jobs/{long['id']}/signal", {"signal": "KILL"})
     for method, target, allow in (("POST", "/v1/status", {"GET", "HEAD"}),
                                   ("PUT", "/v1/exec", {"POST"}), ("GET", "/v1/exec", {"POST"}),
                                   ("DELETE", "/v1/jobs", {"GET", "HEAD",
@@ -895,8 +935,14 @@ BODIES = (
         "argv": ["a\0b"]
     }, "NUL in argv"),
     ({
-        "argv": ["x"] * 257
-    }, "257 words"),
+        "argv": ["x"] * 65537
+    }, "65 537 words"),
+    ({
+        "argv": ["true"],
+        "env": {
+            f"V{i}": "" for i in range(4097)
+        }
+    }, "4 097 variables"),
     ({
         "argv": ["true"],
         "shell": "true"
@@ -1063,6 +1109,59 @@ def bodies(b, c):
     ok(a.status == 200, "a body of 8 MiB", a)
 
 
+# --- a job that has not begun: whoever looks its user up has no answer yet
+
+NAMES = f"{t.dir}/names"  # where nscd(8) would be
+SLOW_NAMES = [
+    "sh", "-c", f"mount -t tmpfs none /run && mkdir /run/nscd && mount --bind {NAMES} /run/nscd && "
+    "exec \"$@\"", "sh"
+]
+
+
+def said(c, method, target, body=b""):
+    """A connection that has said this, and waits for what comes of it."""
+    wire = Wire(c.connect())
+    wire.sock.sendall(c.head(method, target, {}, body) + body)
+    return wire
+
+
+def heard(wire, method="GET"):
+    with contextlib.suppress(TimeoutError):
+        got = Answer(*wire.head())
+        got.body = b"".join(wire.body(got.status, got.fields, method))
+        return got
+    return None
+
+
+def beginning(b, c):
+    """a job that has not begun"""
+    with socket.socket(socket.AF_UNIX) as names:
+        names.bind(f"{NAMES}/socket")
+        names.listen()
+        names.settimeout(5)
+        body = {"argv": ["cat"], "user": "not-known-yet", "tag": "slow", "stdin": "pipe"}
+        first = said(c, "POST", "/v1/jobs", json.dumps(body).encode())
+        asks = names.accept()[0]
+    listed = c.jobs("?tag=slow")
+    waits, reads = said(c, "GET", "/v1/jobs/slow?wait=1"), said(c, "GET", "/v1/jobs/slow/output")
+    feeds = said(c, "POST", "/v1/jobs/slow/stdin", b"x" * 150000)
+    time.sleep(0.3)
+    asks.close()
+    a = heard(first, "POST")
+    ok(listed == [] and a and a.status == 422 and a.error == "unknown_user",
+       "is none, and then is refused", (listed, a))
+    a = heard(waits)
+    ok(a and a.status == 404 and "not-known-yet" in a.json()["error"]["message"],
+       "who waits for its end is told that it never began", a)
+    a = heard(reads)
+    ok(a and a.status == 422, "and who reads its output", a)
+    a = heard(feeds, "POST")
+    ok(a and a.status == 409, "and who feeds it", a)
+    for wire in (first, waits, reads, feeds):
+        wire.sock.close()
+    ok(c.get("/v1/jobs/slow").status == 404, "then it is forgotten")
+
+
 how = ""
 ROWS = (leaver_goes, words, surroundings, users, inputs, closed_inputs, pipes, terminals, signals,
         scopes, timeouts, keys, lists, attachments, readers, overflows, lossless, ends, failures,
@@ -1103,5 +1202,12 @@ for pid1, how in ((True, "unix, PID 1"), (False, "tcp, run")):
     t.ok(not b.zombies() and b.status().get("role_restarts") == 0 and b.status().get("bugs") == 0,
          f"{how}: no zombie, no bug, and the channel has survived all this",
          (b.zombies(), b.status(), b))
+    b.kill()
+how = "a slow name service"
+if (not only or "beginning" in only) and os.path.realpath("/var/run") == "/run":
+    os.mkdir(NAMES)
+    b = Box(t, "", ["sleep", "600"], wrap=SLOW_NAMES)
+    t.ok(wait_for(lambda: b.status().get("ready")), f"{how}: the box is there", b)
+    rows(t, how, [beginning], b, unix(b, timeout=4))
     b.kill()
 t.done()

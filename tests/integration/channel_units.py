@@ -9,7 +9,7 @@ import threading
 import time
 
 from box import BOTH, PYTHON, Box, alive, command_line, program, words
-from channel import (Broken, Client, TOKEN, free_port, memory, of_job, rows, settled, tcp_section,
+from channel import (Broken, Client, TOKEN, Wire, free_port, memory, of_job, rows, settled, tcp_section,
                      unix)
 from tap import Tap, wait_for
 
@@ -160,6 +160,29 @@ def acting(b, c):
         (set(got), unit(c, "web")))
 
 
+def crowded(b, c):
+    """more requests for units than PID 1 answers"""
+    os.kill(b.init, signal.SIGSTOP)
+    wires = []
+    try:
+        for _ in range(100):
+            wires.append(Wire(Client(c.address).connect()))
+            wires[-1].sock.sendall(b"POST /v1/units/web/start HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.5)
+    finally:
+        os.kill(b.init, signal.SIGCONT)
+    got = []
+    with contextlib.suppress(TimeoutError):
+        got = [w.head()[0] for w in wires]
+    ok(
+        got.count(202) >= 64 and got.count(202) + got.count(429) == 100,
+        "a hundred at once, of which PID 1 hears late: each is answered",
+        (len(got), got.count(202), got.count(429)))
+    for w in wires:
+        w.sock.close()
+    ok(c.post("/v1/units/web/start").status == 202, "and so are others, afterwards")
+
+
 # --- logs
 
 
@@ -191,6 +214,14 @@ def logs(b, c):
     ok(c.get("/v1/units/nothing/log").status == 404, "no such unit: 404")
     a = c.get("/v1/units/main/log")
     ok(a.status == 409 and a.error == "state", "CMD has none: 409", a)
+    for target in (url, f"{url}?follow=1", "/v1/top"):
+        mine = Client(c.address, timeout=3)
+        a, rest = mine.call("HEAD", target), None
+        with contextlib.suppress(TimeoutError):
+            rest = mine.get("/livez")
+        ok(a.status == 200 and not a.body and rest and rest.status == 200,
+           f"HEAD {target}: its head, and the connection goes on", (a, rest))
+        mine.close()
     wire, a = Client(c.address, timeout=15).ask("GET", f"{url}?follow=1&tail=2")
     got = b""
     began = time.monotonic()
@@ -345,6 +376,32 @@ def top(b, c):
         "pinnace belongs to nobody", init)
     s.close()
     wait_for(lambda: not of_job(b, s.seen.started["id"]))
+
+
+def reused(b, c):
+    """top, where a number is another process's now"""
+    c.post("/v1/units/talker/stop")  # it forks all the time
+    in_state(c, "talker", "down")
+    old = c.run(["true"]).started
+    last = "/proc/sys/kernel/ns_last_pid"
+    c.run(f"echo {old['pid'] - 1} > {last}")
+    new = c.start(["sleep", "60"])
+    if new["pid"] != old["pid"]:
+        t.skip(f"{how}: top, where a number is given again", f"{last} has no effect: {old} {new}")
+    else:
+        owners = {x["pid"]: x["job"] for x in c.get("/v1/top").json()["processes"]}
+        ok(owners[new["pid"]] == new["id"], "a job with the number of one that has ended is itself",
+           (owners, old, new))
+    c.post(f"/v1/jobs/{new['id']}/signal", {"signal": "KILL"})
+    c.wait(new["id"])
+    c.run(f"echo {old['pid'] - 1} > {last}")
+    c.post("/v1/units/web/restart")
+    u = settled(lambda: unit(c, "web"), lambda u: u["state"] == "ready" and u["pid"] == old["pid"], 3)
+    if u.get("pid") != old["pid"]:
+        t.skip(f"{how}: a unit's process, where a number is given again", f"another came first: {u}")
+    else:
+        owners = {x["pid"]: (x["job"], x["unit"]) for x in c.get("/v1/top").json()["processes"]}
+        ok(owners[old["pid"]] == (None, "web"), "nor is a unit's process an old job's", (owners, old))
 
 
 # --- the end
@@ -522,7 +579,7 @@ def chosen(*table):
 
 how = ""
 for pid1, how in BOTH:
-    if not (table := chosen(looking, acting, logs, metrics, top)):
+    if not (table := chosen(looking, acting, crowded, logs, metrics, top, reused)):
         break
     b = Box(t, f"[pinnace]\nlog-dir = {t.dir}/log{pid1}\n{SERVICES}", ["sleep", "600"], pid1=pid1)
     c = unix(b)

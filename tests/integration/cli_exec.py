@@ -52,6 +52,10 @@ r = c("exec", "printf", "<%s>", "a b", "", "'\"$x\\", "é\n")
 t.ok(r.out == "<a b><><'\"$x\\><é\n>", "words as they are", r)
 r = c("exec", b"\xff\xfe")
 t.ok(r.status == 125 and "UTF-8" in r.err, "one that cannot be sent is not sent as another", r)
+many = [*script("echo $#"), "sh", *["w"] * 65532]
+r, more = c("exec", *many), c("exec", *many, "w")
+t.ok(r.status == 0 and r.out == "65532\n", "65 536 of them", r[:1])
+t.ok(more.status == 125 and "65536" in more.err, "but not one more", more)
 with open(b.path("env"), "w") as f:
     f.write("# a comment\n\nFROM_FILE=x y\nBOTH=file\n  INDENTED=1\r\nPASSED\n")
 r = c("exec", "--env-file", b.path("env"), "-e", "BOTH=line", "-e", "EMPTY=", "-e", "GONE", "-e",

@@ -178,7 +178,7 @@ static const struct {
       "fd:", "channel local.listen: 'fd:' is not a name in LISTEN_FDNAMES, or a number" },
     { C, "listen", "fd:a:b",
       "channel local.listen: 'fd:a:b' is not a name in LISTEN_FDNAMES, or a number" },
-    { C, "dialect", "x", "channel local.dialect: 'x' is not one of native" },
+    { C, "dialect", "x", "channel local.dialect: 'x' is not one of native | e2b" },
     { C, "auth", "pear",
       "channel local.auth: 'pear' is not one of auto | peer | token | none (did you mean peer?)" },
     { C, "token-file", "auto", "channel local.token-file: 'auto' is not an absolute path" },
@@ -451,15 +451,21 @@ static void decides_who_may_ask(void) {
                 "[channel d]\nlisten = fd:d\nauth = peer\n"
                 "[channel e]\nlisten = tcp:*:1\nauth = none\n"
                 "[channel f]\nlisten = none\n"
+                "[channel g]\nlisten = tcp:*:2\ndialect = e2b\nuser = ann\nreplay = yes\n"
+                "[channel h]\nlisten = tcp:*:3\ndialect = e2b\ntoken = t\n"
+                "[channel i]\nlisten = unix:/i\ndialect = e2b\n"
                 "[channel local]\nlisten = none\n") == 0,
        "channels: %s", err.text);
-    static const int auths[] = { AUTH_TOKEN, AUTH_TOKEN, AUTH_TOKEN, AUTH_PEER,
-                                 AUTH_PEER,  AUTH_NONE,  AUTH_TOKEN };
+    static const int auths[] = { AUTH_TOKEN, AUTH_TOKEN, AUTH_TOKEN, AUTH_PEER,  AUTH_PEER,
+                                 AUTH_NONE,  AUTH_TOKEN, AUTH_NONE,  AUTH_TOKEN, AUTH_PEER };
     for (size_t i = 0; i < COUNT_OF(auths); i++)
         OK(c.channels[i]->auth == auths[i], "%s: %d", c.channels[i]->name, c.channels[i]->auth);
     OK(strcmp(c.channels[1]->token, "t") == 0 && strcmp(c.channels[2]->token_file, "/t") == 0 &&
            strcmp(c.channels[3]->users[1], "7") == 0 && c.channels[3]->mode == 0666,
        "values");
+    OK(c.channels[7]->dialect == DIALECT_E2B && strcmp(c.channels[7]->user, "ann") == 0 &&
+           c.channels[7]->replay && !c.channels[8]->replay,
+       "values of the E2B dialect");
     conf_free(&c);
     OK(c.nchannels == 0, "freed");
 }
@@ -482,6 +488,12 @@ static void refuses_channels(void) {
           "set PINNACE_CHANNEL_X_TOKEN; or write auth = none" },
         { "[channel x]\nlisten = unix:/x\nauth = token\ntoken = t\ntoken-file = /t\n",
           "a.ini: [channel x]: there is a token and a token-file; drop one of them" },
+        { "[channel x]\nlisten = tcp:127.0.0.1:1\ndialect = e2b\nauth = token\n",
+          "a.ini: [channel x]: whoever asks here must show a token: write token-file = PATH, or "
+          "set PINNACE_CHANNEL_X_TOKEN; or write auth = none" },
+        { "[channel x]\nlisten = tcp:127.0.0.1:1\ndialect = e2b\nuser = "
+          "a234567890123456789012345678901234567890123456789012345678901234\n",
+          "a.ini: [channel x]: user: longer than 63 bytes" },
         { "[channel x]\nlisten = tcp:127.0.0.1:1\nauth = peer\n",
           "a.ini: [channel x]: auth = peer is for unix sockets: elsewhere nobody says who asks; "
           "use token" },

@@ -411,6 +411,13 @@ static void uploads(void) {
     IS(FILE_BAD_PATH, give(q, "x"), "a bad name for an upload");
     q.upload = "";
     IS(FILE_BAD_PATH, give(q, "x"), "an empty one");
+    put("up/victim", "ours", 0600);
+    (void)part("up/foreseen", 0, 3, "a");
+    shell("cd up && name=$(echo .pinnace-Up-1-*.3) && rm \"$name\" && ln victim \"$name\"");
+    IS(FILE_DENIED, part("up/foreseen", 0, 3, "abc"), "a link where an upload is to be: %s",
+       last.t.why);
+    OK(holds("up/victim", "ours"), "what it is a link to stays: %s", content("up/victim"));
+    shell("rm up/.pinnace-Up-1-*.3");
     (void)part("up/busy", 0, 3, "a");
     struct run held = { .in = "b", .in_len = 1, .hold = true };
     q = write_to("up/busy");

@@ -328,6 +328,8 @@ static void survives_any_record(void) {
             memcpy(r, copy, sizeof copy);
             for (int i = 0; i < 1 + round % 100; i++)
                 r[4 + random() % (JOB_RECORD_BYTES - 4)] = (unsigned char)random();
+            for (size_t k = 8; round == 7 && k < 200; k += sizeof(int64_t))
+                memcpy(r + k, &(int64_t){ INT64_MIN }, sizeof(int64_t));
             memcpy(r + 8, &m.id, sizeof m.id);
         }
         good &= jobs_take(&js, &m, none);

@@ -1,5 +1,6 @@
 #include "channel/native/ask.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,17 +97,30 @@ static void test_refusals(void) {
 }
 
 static void test_limits(void) {
-    static char json[8 * MAX_WORDS + 64];
+    static char json[16 * MAX_JOB_WORDS + 64];
     struct text t = TEXT(json);
     text_add(&t, "{\"argv\":[\"a\"");
-    for (int i = 1; i < MAX_WORDS; i++)
-        text_add(&t, ",\"a\"");
+    for (int i = 1; i < MAX_JOB_WORDS; i++)
+        text_add(&t, ",\"%d\"", i);
     size_t at = t.len;
     text_add(&t, "]}");
-    OK(parse(json) == 0, "%d words", MAX_WORDS);
+    OK(parse(json) == 0 && strcmp(ask.spec.argv[MAX_JOB_WORDS - 1], "65535") == 0 &&
+           !ask.spec.argv[MAX_JOB_WORDS],
+       "%d words", MAX_JOB_WORDS);
     t.len = at;
     text_add(&t, ",\"a\"]}");
-    OK(parse(json) < 0, "and not one more: %s", e.text);
+    OK(parse(json) == -E2BIG && strstr(e.text, "65536"), "and not one more: %s", e.text);
+    t.len = 0;
+    text_add(&t, "{\"argv\":[\"a\"],\"env\":{\"V0\":\"\"");
+    for (int i = 1; i < MAX_JOB_ENV; i++)
+        text_add(&t, ",\"V%d\":\"\"", i);
+    at = t.len;
+    text_add(&t, "}}");
+    OK(parse(json) == 0 && strcmp(ask.spec.env[MAX_JOB_ENV - 1], "V4095=") == 0, "%d variables",
+       MAX_JOB_ENV);
+    t.len = at;
+    text_add(&t, ",\"V\":null}}");
+    OK(parse(json) == -E2BIG && strstr(e.text, "env"), "and not one more: %s", e.text);
 }
 
 static void test_json(void) {

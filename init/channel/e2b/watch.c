@@ -40,26 +40,48 @@ struct watch {
 
 static const char overflowed[] = "overflow", before[] = "{\"filesystem\":", after[] = "}";
 
-static void render(const struct file_event *e, size_t index, struct text *out) {
-    static const char *const types[] = { [FILE_CREATED] = "CREATE",
-                                         [FILE_WRITTEN] = "WRITE",
+static void put_event(struct text *out, const struct file_event *e, const char *type, bool entry) {
+    text_add(out, "%s{", before);
+    proto_put_text(out, "name", *e->name ? e->name : ".");
+    text_add(out, ",\"type\":\"EVENT_TYPE_%s\"", type);
+    if (entry && e->entry) {
+        text_add(out, ",\"entry\":");
+        e2b_put_entry(out, e->entry);
+    }
+    text_add(out, "}%s\n", after);
+}
+
+/* A file that is put into place as a whole, as uploads are, is not written to afterwards, but those
+ * who wait for its content wait for WRITE. */
+static void put_created(struct text *out, const struct file_event *e, bool entry) {
+    put_event(out, e, "CREATE", entry);
+    if (e->entry && S_ISREG(e->entry->st.st_mode) && e->entry->st.st_size > 0)
+        put_event(out, e, "WRITE", entry);
+}
+
+static void put_any(struct text *out, const struct file_event *e, bool entry) {
+    static const char *const types[] = { [FILE_WRITTEN] = "WRITE",
                                          [FILE_REMOVED] = "REMOVE",
                                          [FILE_RENAMED] = "RENAME",
                                          [FILE_CHMODED] = "CHMOD" };
+    if (e->kind == FILE_WATCHING)
+        text_add(out, "\n");
+    else if (e->kind == FILE_OVERFLOW)
+        text_add(out, "%s\n", overflowed);
+    else if (e->kind == FILE_CREATED)
+        put_created(out, e, entry);
+    else
+        put_event(out, e, types[e->kind], entry);
+}
+
+static void render(const struct file_event *e, size_t index, struct text *out) {
     (void)index;
-    if (e->kind == FILE_OVERFLOW)
-        text_add(out, "%s", overflowed);
-    if (e->kind != FILE_WATCHING && e->kind != FILE_OVERFLOW) {
-        text_add(out, "%s{", before);
-        proto_put_text(out, "name", *e->name ? e->name : ".");
-        text_add(out, ",\"type\":\"EVENT_TYPE_%s\"", types[e->kind]);
-        if (e->entry && e->kind != FILE_REMOVED && e->kind != FILE_RENAMED) {
-            text_add(out, ",\"entry\":");
-            e2b_put_entry(out, e->entry);
-        }
-        text_add(out, "}%s", after);
-    }
-    text_add(out, "\n");
+    put_any(out, e, false);
+}
+
+static void render_with_entries(const struct file_event *e, size_t index, struct text *out) {
+    (void)index;
+    put_any(out, e, true);
 }
 
 /* Once. */
@@ -185,9 +207,9 @@ static bool watch_begin(struct watch *w, const struct http_exchange *x, yyjson_v
     }
     e2b_file_req(x, &q, FILE_WATCH, path, w->user);
     q.recursive = recursive;
-    q.entries = entries;
+    q.entries = true; /* also to know what a new file is */
     q.network_ok = network;
-    q.event = render;
+    q.event = entries ? render_with_entries : render;
     w->task.opened = opened;
     w->task.finished = finished;
     w->line = malloc(WATCH_LINE);

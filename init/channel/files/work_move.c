@@ -12,23 +12,49 @@
 
 /* --- copying one ----------------------------------------------------------------------------- */
 
-/* Owner, then mode, then times. Setuid and setgid bits only for the owner they were meant for. */
-static int copy_attributes(struct worker *w, int dir, const char *name, const struct stat *st) {
-    bool give_away = w->req->as_root && w->req->user;
-    uid_t uid = give_away ? w->id.uid : st->st_uid;
-    gid_t gid = give_away ? w->id.gid : st->st_gid;
-    if (fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
-        (void)fchownat(dir, name, (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW);
+static uid_t owner_of(const struct worker *w, const struct stat *st) {
+    return w->req->as_root && w->req->user ? w->id.uid : st->st_uid;
+}
+
+static gid_t group_of(const struct worker *w, const struct stat *st) {
+    return w->req->as_root && w->req->user ? w->id.gid : st->st_gid;
+}
+
+/* Setuid and setgid bits only for the owner they were meant for. */
+static mode_t mode_of(const struct stat *st, const struct stat *made) {
+    mode_t mode = st->st_mode & 07777;
+    if (made->st_uid != st->st_uid)
+        mode &= (mode_t)~S_ISUID;
+    if (made->st_gid != st->st_gid)
+        mode &= (mode_t)~S_ISGID;
+    return mode;
+}
+
+/* Owner, then mode, then times. By the descriptor where there is one: the directory may be somebody
+ * else's, who can put another file of ours into the copy's place. */
+static int give_attributes(struct worker *w, int fd, const struct stat *st) {
+    struct timespec times[2] = { st->st_atim, st->st_mtim };
+    struct stat made;
+    if (fchown(fd, owner_of(w, st), group_of(w, st)) < 0)
+        (void)!fchown(fd, (uid_t)-1, group_of(w, st));
+    if (fstat(fd, &made) < 0 || fchmod(fd, mode_of(st, &made)) < 0 || futimens(fd, times) < 0)
+        return fail_sys(w, errno, "set mode and times of the copy of %s", w->at);
+    return 0;
+}
+
+/* The same by name, for what has none. */
+static int name_attributes(struct worker *w, int dir, const char *name, const struct stat *st) {
+    struct timespec times[2] = { st->st_atim, st->st_mtim };
     struct stat made;
     if (fstatat(dir, name, &made, AT_SYMLINK_NOFOLLOW) < 0)
         return fail_sys(w, errno, "look at the copy of %s", w->at);
-    mode_t mode = st->st_mode & 07777;
-    if (made.st_uid != st->st_uid)
-        mode &= (mode_t)~S_ISUID;
-    if (made.st_gid != st->st_gid)
-        mode &= (mode_t)~S_ISGID;
-    int rc = S_ISLNK(st->st_mode) ? 0 : set_mode(dir, name, mode);
-    struct timespec times[2] = { st->st_atim, st->st_mtim };
+    if ((made.st_mode & S_IFMT) != (st->st_mode & S_IFMT))
+        return fail(w, FILE_FAILED, EINVAL, "the copy of %s is being replaced", w->at);
+    if (fchownat(dir, name, owner_of(w, st), group_of(w, st), AT_SYMLINK_NOFOLLOW) < 0)
+        (void)!fchownat(dir, name, (uid_t)-1, group_of(w, st), AT_SYMLINK_NOFOLLOW);
+    int rc = fstatat(dir, name, &made, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+    if (rc == 0 && !S_ISLNK(st->st_mode))
+        rc = set_mode(dir, name, mode_of(st, &made));
     if (rc == 0 && utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) < 0)
         rc = -errno;
     return rc < 0 ? fail_sys(w, -rc, "set mode and times of the copy of %s", w->at) : 0;
@@ -50,7 +76,7 @@ static int copy_file(struct worker *w, int from_dir, const char *from, int to_di
     if (n < 0)
         return (int)n;
     xattrs_copy(in, out, "user.");
-    return 0;
+    return give_attributes(w, out, &st);
 }
 
 static int copy_link(struct worker *w, int from_dir, const char *from, int to_dir, const char *to) {
@@ -70,12 +96,12 @@ static int copy_one(struct worker *w, int from_dir, const char *from, const stru
         return mkdirat(to_dir, to, 0700) < 0 ? fail_sys(w, errno, "make a directory like %s", w->at)
                                              : 0;
     if (S_ISREG(st->st_mode))
-        rc = copy_file(w, from_dir, from, to_dir, to);
-    else if (S_ISLNK(st->st_mode))
+        return copy_file(w, from_dir, from, to_dir, to);
+    if (S_ISLNK(st->st_mode))
         rc = copy_link(w, from_dir, from, to_dir, to);
     else if (mknodat(to_dir, to, (st->st_mode & S_IFMT) | 0600, st->st_rdev) < 0)
         rc = fail_sys(w, errno, "make a file of the kind of %s", w->at);
-    return rc < 0 ? rc : copy_attributes(w, to_dir, to, st);
+    return rc < 0 ? rc : name_attributes(w, to_dir, to, st);
 }
 
 /* --- copying trees --------------------------------------------------------------------------- */
@@ -93,13 +119,14 @@ static int copy_entered(struct walk *k) {
     return rc < 0 ? fail_sys(k->w, -rc, "enter the copy of %s", k->path) : 0;
 }
 
+/* By name: the directory that holds it is ours alone until it is left itself. */
 static int copy_leave(struct walk *k) {
     struct cursor *to = k->ctx;
     int rc = cursor_up(to);
     if (rc < 0)
         return fail_sys(k->w, -rc, "go back up in the copy of %s, which is being moved about",
                         k->path);
-    return copy_attributes(k->w, to->fd, k->name, &k->st);
+    return name_attributes(k->w, to->fd, k->name, &k->st);
 }
 
 static int copy_below(struct worker *w, int from, int to) {
@@ -130,10 +157,11 @@ static int copy_all(struct worker *w, int from_dir, const char *from, int to_dir
     enum { HOW = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
     AUTO_FD int in = openat(from_dir, from, HOW);
     AUTO_FD int out = openat(to_dir, to, HOW);
-    if (in < 0 || out < 0)
+    AUTO_FD int root = out < 0 ? -1 : fcntl(out, F_DUPFD_CLOEXEC, 0);
+    if (in < 0 || root < 0)
         return fail_sys(w, errno, "open %s%s", in < 0 ? "" : "the copy of ", w->path);
     rc = copy_below(w, fd_take(&in), fd_take(&out));
-    return rc < 0 ? rc : copy_attributes(w, to_dir, to, &st);
+    return rc < 0 ? rc : give_attributes(w, root, &st);
 }
 
 int copy_tree(struct worker *w, int from_dir, const char *from, int to_dir, const char *to) {

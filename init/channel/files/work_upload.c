@@ -51,7 +51,8 @@ static int upload_open(struct worker *w, const struct target *t, char name[NAME_
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return fail_sys(w, errno, "open the upload of %s", w->path);
-    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
+    /* Its name can be foreseen: somebody may have put a link to another file of ours there. */
+    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink > 1)
         return fail(w, FILE_DENIED, EPERM, "the upload %s of %s is not ours", w->req->upload,
                     w->path);
     if (lock_file(fd) < 0)

@@ -28,13 +28,18 @@ const char *job_id_text(const struct job *j, char out[JOB_ID_TEXT]) {
     for (struct job *j = CONTAINER_OF((js)->all.next, struct job, link); &j->link != &(js)->all; \
          j = CONTAINER_OF(j->link.next, struct job, link))
 
-/* Only as job_id_text() writes it: twelve lower-case digits. */
-struct job *job_by_id(struct jobs *js, const char *hex) {
-    char text[JOB_ID_TEXT];
+struct job *job_by_number(struct jobs *js, uint64_t id) {
     FOR_EACH_JOB(j, js)
-    if (strcmp(job_id_text(j, text), hex) == 0)
+    if (j->id == id)
         return j;
     return NULL;
+}
+
+/* Only as job_id_text() writes it: twelve lower-case digits. */
+struct job *job_by_id(struct jobs *js, const char *hex) {
+    if (strlen(hex) != JOB_ID_TEXT - 1 || strspn(hex, "0123456789abcdef") != JOB_ID_TEXT - 1)
+        return NULL;
+    return job_by_number(js, strtoull(hex, NULL, 16));
 }
 
 /* One that failed does not count: the same request may be made again. */

@@ -34,6 +34,7 @@ enum { NEWS_CHANGED = 1, NEWS_READERS = 2, NEWS_ROOM = 4 };
 
 /* --- job.c */
 
+struct job *job_by_number(struct jobs *js, uint64_t id); /* its id */
 void job_touch(struct job *j, int news);
 void jobs_turn_soon(struct jobs *js);
 void jobs_retry_later(struct jobs *js);

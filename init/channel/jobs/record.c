@@ -159,6 +159,8 @@ static char *take_command(const struct record *r) {
 
 static instant past(instant t, instant now) { return t.ns < 0 || instant_before(now, t) ? now : t; }
 
+static instant any(instant t) { return t.ns < 0 ? (instant){ 0 } : t; }
+
 static bool is_master(int fd) {
     char name[64];
     return fd >= 0 && ptsname_r(fd, name, sizeof name) == 0;
@@ -183,8 +185,8 @@ static bool take_record(struct job *j, const struct wire_job *m) {
     j->started_unix_ms = r.started_unix_ms;
     j->started = past(r.started, now);
     j->ended = m->ended ? past(r.ended, now) : INSTANT_NEVER;
-    j->term_at = r.term_at;
-    j->kill_at = r.kill_at;
+    j->term_at = any(r.term_at);
+    j->kill_at = any(r.kill_at);
     j->kill_after.ns = r.kill_after.ns < 0 ? 0 : r.kill_after.ns;
     j->ooms = r.ooms;
     j->kill_sent = r.kill_sent != 0;
@@ -240,12 +242,6 @@ static void resume(struct job *j, const struct wire_job *m, bool recorded) {
         timer_arm(j->jobs->a.loop, &j->linger, span_ms(JOB_LOST_MS));
 }
 
-static struct job *by_number(struct jobs *js, uint64_t id) {
-    char text[JOB_ID_TEXT];
-    struct job probe = { .id = id };
-    return job_by_id(js, job_id_text(&probe, text));
-}
-
 /* In `all` the oldest come first, whatever the order in which PID 1 lists them. */
 static void sort_in(struct job *j) {
     struct link *head = &j->jobs->all, *before = head;
@@ -258,7 +254,7 @@ static void sort_in(struct job *j) {
 
 static bool adopt(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
     if (m->slot >= MAX_JOBS || m->id == 0 || m->id >> 48 || m->pid <= 1 ||
-        (js->slots[m->slot / 64] >> m->slot % 64 & 1) || by_number(js, m->id))
+        (js->slots[m->slot / 64] >> m->slot % 64 & 1) || job_by_number(js, m->id))
         return false;
     struct job *j = job_new(js, m->id, m->slot);
     if (!j)
@@ -278,7 +274,7 @@ bool jobs_take(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
     if (m->head.kind == WIRE_JOB) {
         good = adopt(js, m, fds);
     } else if (m->head.kind == WIRE_JOB_ENDED) {
-        struct job *j = by_number(js, m->id);
+        struct job *j = job_by_number(js, m->id);
         if (j && !j->reaped)
             take_end(j, m);
     } else {

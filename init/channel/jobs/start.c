@@ -23,7 +23,7 @@ static enum job_reason reason_of(struct exec_failure f) {
     if (f.code == ENOMEM)
         return JOB_NO_MEMORY;
     if (f.code == EAGAIN || f.code == EMFILE || f.code == ENFILE || f.code == ENOSPC ||
-        f.code == ETOOMANYREFS)
+        f.code == ETOOMANYREFS || f.code == E2BIG)
         return JOB_LIMIT;
     if (f.step == STEP_USER)
         return JOB_UNKNOWN_USER;
@@ -62,6 +62,8 @@ static void explain(struct job *j, struct exec_failure f) {
         text_add(&t, ": it is there, but not its interpreter (of its first line, or its loader)");
     else if (f.step == STEP_USER && f.code == ENOENT)
         text_add(&t, ": no such user or group");
+    else if (f.code == E2BIG)
+        text_add(&t, ": words and variables are too long for execve(2): use stdin or a file");
     else
         text_add(&t, ": %s", strerror(f.code));
 }
@@ -251,14 +253,13 @@ static int spawn_marked(struct job *j, const struct job_spec *spec, const int th
 /* --- a new job ------------------------------------------------------------------------------ */
 
 static uint64_t new_id(struct jobs *js) {
-    char text[JOB_ID_TEXT];
-    struct job probe = { .id = 0 };
+    uint64_t id;
     do {
-        if (getrandom(&probe.id, sizeof probe.id, 0) < 0)
-            probe.id = (uint64_t)instant_now().ns * UINT64_C(0x9e3779b97f4a7c15);
-        probe.id &= (UINT64_C(1) << 48) - 1;
-    } while (probe.id == 0 || job_by_id(js, job_id_text(&probe, text)));
-    return probe.id;
+        if (getrandom(&id, sizeof id, 0) < 0)
+            id = (uint64_t)instant_now().ns * UINT64_C(0x9e3779b97f4a7c15);
+        id &= (UINT64_C(1) << 48) - 1;
+    } while (id == 0 || job_by_number(js, id));
+    return id;
 }
 
 static char *join_asked(const struct job_spec *spec) {

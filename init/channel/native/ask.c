@@ -38,37 +38,52 @@ static int number_member(yyjson_val *v, const char *name, uint64_t max, uint64_t
     return 0;
 }
 
+enum { SHELL_WORDS = 4 }; /* of a login shell: one more than of another */
+
+/* Room for so many words, for those of a shell at least, and the NULL behind them. */
+static int make_words(struct job_ask *a, size_t n, struct err *e) {
+    mem_release(&a->words);
+    a->spec.argv = a->words = calloc((n > SHELL_WORDS ? n : SHELL_WORDS) + 1, sizeof *a->words);
+    return a->words ? 0 : err_set(e, ENOMEM, "argv: out of memory");
+}
+
 static int take_argv(struct job_ask *a, yyjson_val *v, struct err *e) {
     size_t i, n;
     yyjson_val *word;
     if (!yyjson_is_arr(v) || yyjson_arr_size(v) == 0)
         return err_set(e, EINVAL, "argv: an array of at least one text is needed");
-    if (yyjson_arr_size(v) > MAX_WORDS)
-        return err_set(e, E2BIG, "argv: more than %d words; use shell or stdin", MAX_WORDS);
+    if (yyjson_arr_size(v) > MAX_JOB_WORDS)
+        return err_set(e, E2BIG, "argv: more than %d words; pass them in parts, or by stdin",
+                       MAX_JOB_WORDS);
+    int rc = make_words(a, yyjson_arr_size(v), e);
     yyjson_arr_foreach(v, i, n, word) {
-        int rc = text_member(word, "argv", &a->words[i], e);
-        if (rc < 0)
-            return rc;
+        if (rc == 0)
+            rc = text_member(word, "argv", &a->words[i], e);
     }
-    if (!a->words[0][0])
+    if (rc == 0 && !a->words[0][0])
         return err_set(e, EINVAL, "argv: the first word is empty");
-    return 0;
+    return rc;
 }
 
 static int take_shell(struct job_ask *a, yyjson_val *v, struct err *e) {
     const char *text = NULL;
     int rc = text_member(v, "shell", &text, e);
+    if (rc == 0)
+        rc = make_words(a, SHELL_WORDS, e);
+    if (rc < 0)
+        return rc;
     a->words[0] = "/bin/sh";
     a->words[1] = "-c";
     a->words[2] = text;
-    return rc;
+    return 0;
 }
 
-/* bash where there is one, as a login shell; it comes after `shell`, see members[]. */
+/* bash where there is one, as a login shell; it comes after `shell`, see members[]; with argv it
+ * is refused in the end. */
 static int take_login(struct job_ask *a, yyjson_val *v, struct err *e) {
     if (!yyjson_is_bool(v))
         return err_set(e, EINVAL, "login: true or false is needed");
-    if (!yyjson_get_bool(v) || !a->words[0])
+    if (!yyjson_get_bool(v) || !a->words)
         return 0;
     a->words[0] = access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
     a->words[3] = a->words[2];
@@ -92,6 +107,8 @@ static int take_env(struct job_ask *a, yyjson_val *v, struct err *e) {
     yyjson_val *key, *value;
     if (!yyjson_is_obj(v))
         return err_set(e, EINVAL, "env: an object is needed");
+    if (yyjson_obj_size(v) > MAX_JOB_ENV)
+        return err_set(e, E2BIG, "env: more than %d variables", MAX_JOB_ENV);
     yyjson_obj_foreach(v, i, n, key, value) {
         int rc = check_env(key, value, e);
         if (rc < 0)
@@ -245,9 +262,8 @@ static uint64_t fingerprint(yyjson_val *body) {
 
 int job_ask_parse(struct job_ask *a, yyjson_val *body, bool detach, struct err *e) {
     *a = (struct job_ask){ .detach = detach };
-    a->spec = (struct job_spec){
-        .argv = a->words, .tag = "", .key = "", .timeout = SPAN_NEVER, .kill_after = span_s(2)
-    };
+    a->spec =
+        (struct job_spec){ .tag = "", .key = "", .timeout = SPAN_NEVER, .kill_after = span_s(2) };
     if (!yyjson_is_obj(body))
         return err_set(e, EINVAL, "a JSON object is needed, with argv or shell at least");
     int rc = check_names(body, e);
@@ -267,6 +283,7 @@ int job_ask_parse(struct job_ask *a, yyjson_val *body, bool detach, struct err *
 }
 
 void job_ask_release(struct job_ask *a) {
+    mem_release(&a->words);
     mem_release(&a->env);
     mem_release(&a->env_text);
 }

@@ -8,11 +8,11 @@
 #include "channel/jobs/job.h"
 
 struct job_ask {
-    struct job_spec spec; /* its pointers go into the JSON document, and into `blocks` */
+    struct job_spec spec; /* its pointers go into the JSON document, and into these: */
     bool detach;
-    const char *words[MAX_WORDS + 1];
-    const char **env; /* owned */
-    char *env_text;   /* owned */
+    const char **words; /* owned; NULL-terminated: spec.argv */
+    const char **env;   /* owned */
+    char *env_text;     /* owned */
 };
 
 /* 0 or -errno with a message that names the member. `detach` is what it is when nothing is said. To

@@ -130,8 +130,11 @@ static void answer_done(struct http_exchange *x, const struct wire_unit_do *did)
 
 static void act(struct http_exchange *x, enum unit_act act) {
     int unit = no_params(x) ? find_unit(x) : -1;
-    if (unit >= 0 && !box_act(x, unit, act, answer_done))
-        native_fail(x, 500, "internal", "PID 1 cannot be told");
+    int rc = unit >= 0 ? box_act(x, unit, act, answer_done) : 0;
+    if (rc == -EAGAIN)
+        native_fail(x, 429, "limit", "PID 1 has %d requests for units to answer first", MAX_ASKED);
+    else if (rc < 0)
+        native_fail(x, 500, "internal", "PID 1 cannot be told: %s", strerror(-rc));
 }
 
 void native_unit_start(struct http_exchange *x, yyjson_val *body) {

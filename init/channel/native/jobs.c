@@ -184,15 +184,19 @@ static void wait_over(struct http_exchange *x, bool cut) {
 
 static const struct http_handler wait_handler = { .over = wait_over };
 
+/* One that could not be executed was none. */
 static void wait_answer(struct waiting *w) {
     const struct job *j = w->reader.job;
     job_detach(&w->reader);
     timer_stop(&w->limit);
-    answer_job(w->x, 200, j);
+    if (j->state == JOB_FAILED)
+        native_fail(w->x, 404, "not_found", "the job has never begun: %s", j->why);
+    else
+        answer_job(w->x, 200, j);
 }
 
 static void wait_told(struct job_reader *r) {
-    if (r->job->state == JOB_ENDED)
+    if (r->job->state == JOB_ENDED || r->job->state == JOB_FAILED)
         wait_answer(CONTAINER_OF(r, struct waiting, reader));
 }
 

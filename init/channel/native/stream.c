@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ struct stream {
     bool follow; /* until the end, not only what is there */
     bool owner;  /* the job ends when this client goes */
     bool begun, over;
-    bool input_ended; /* the client's side */
+    bool refused; /* what comes of a frame of stdin; the client has been told */
     struct frame_reader frames;
     char small[32]; /* a short frame, as it comes */
     struct collected out[2];
@@ -90,24 +91,28 @@ static size_t take_stdin(struct stream *s, const struct frame_piece *p) {
             send_error(s, "state", "a terminal has no end of file to be closed: send ^D");
         return 0;
     }
+    s->refused &= p->at > 0;
     ssize_t k = job_write(j, p->bytes, p->n);
-    if (k < 0 && p->at == 0)
+    if (k < 0 && !s->refused)
         send_error(s, "state", "stdin is closed");
+    s->refused |= k < 0;
     if (k >= 0 && (size_t)k < p->n)
         job_await_room(j, &s->input);
     return k < 0 ? p->n : (size_t)k;
 }
 
 static void take_signal(struct stream *s, const char *name) {
+    char words[80];
     int sig = signal_number(name);
+    (void)snprintf(words, sizeof words, "there is no signal '%s'", name);
     if (sig < 1)
-        send_error(s, "invalid", "there is no such signal");
+        send_error(s, "invalid", words);
     else if (job_signal(s->reader.job, sig, JOB_TREE) < 0)
         send_error(s, "state", "the job has ended");
 }
 
-/* A short frame, once it is whole. */
-static void take_short(struct stream *s, enum frame_type type, char *bytes, size_t n) {
+/* A short frame, once it is whole. False: it is none. */
+static bool take_short(struct stream *s, enum frame_type type, char *bytes, size_t n) {
     if (type == FRAME_SIGNAL) {
         bytes[n] = '\0';
         take_signal(s, bytes);
@@ -121,8 +126,9 @@ static void take_short(struct stream *s, enum frame_type type, char *bytes, size
             0)
             send_error(s, "state", "the job has no terminal, or has ended");
     } else {
-        http_cut(s->x);
+        return false;
     }
+    return true;
 }
 
 /* 0: the job is behind; -EPROTO; else the bytes that were used. Frames other than stdin are short,
@@ -144,9 +150,8 @@ static int64_t take_frame(struct stream *s, const char *bytes, size_t n) {
     if (!is_short || p.total >= sizeof s->small)
         return -EPROTO;
     memcpy(s->small + p.at, p.bytes, p.n);
-    if (p.at + p.n == p.total)
-        take_short(s, p.type, s->small, p.total);
-    return used;
+    bool whole = p.at + p.n == p.total;
+    return whole && !take_short(s, p.type, s->small, p.total) ? -EPROTO : used;
 }
 
 static size_t stream_body(struct http_exchange *x, const char *bytes, size_t n) {
@@ -154,11 +159,11 @@ static size_t stream_body(struct http_exchange *x, const char *bytes, size_t n) 
     size_t used = 0;
     while (used < n && !s->over) {
         int64_t k = take_frame(s, bytes + used, n - used);
-        if (k < 0) {
-            http_cut(x); /* no telling where the next frame begins */
-            return n;
+        if (k < 0) { /* no telling where the next frame begins */
+            s->over = true;
+            http_cut(x);
         }
-        if (k == 0)
+        if (k <= 0)
             break;
         used += (size_t)k;
     }
@@ -168,7 +173,6 @@ static size_t stream_body(struct http_exchange *x, const char *bytes, size_t n) 
 /* The client has ended its side without saying end of file: for a job that is its own, it has. */
 static void stream_body_end(struct http_exchange *x) {
     struct stream *s = x->ctx;
-    s->input_ended = true;
     if (s->owner && s->reader.job && s->reader.job->stdin_open && !s->reader.job->pty)
         (void)job_close_stdin(s->reader.job);
     /* Over TCP it may as well be gone: then this, which means nothing, is answered with a reset. */
@@ -354,7 +358,7 @@ static struct stream *stream_new(struct http_exchange *x, enum shape shape) {
     *s = (struct stream){ .x = x,
                           .shape = shape,
                           .only = -1,
-                          .follow = true,
+                          .follow = !http_is(x->head.method, "HEAD"),
                           .reader.ready = stream_ready,
                           .input.room = stream_input_room };
     x->ctx = s;
@@ -383,14 +387,13 @@ void native_exec(struct http_exchange *x, yyjson_val *body) {
         job_ask_release(&a);
         return;
     }
-    struct job *j = native_start(x, &a, &known);
-    bool owner = !known && !a.detach;
+    struct stream *s = stream_new(x, exec_shape(x)); /* first: no job without it */
+    struct job *j = s ? native_start(x, &a, &known) : NULL;
+    if (j) {
+        s->owner = !known && !a.detach;
+        stream_start(s, j, 0, true);
+    }
     job_ask_release(&a);
-    struct stream *s = j ? stream_new(x, exec_shape(x)) : NULL;
-    if (!s)
-        return;
-    s->owner = owner;
-    stream_start(s, j, 0, true);
 }
 
 static bool stream_params(struct http_exchange *x, int64_t *from, bool *lossless) {
@@ -449,7 +452,7 @@ void native_job_output(struct http_exchange *x, yyjson_val *body) {
     struct stream *s = stream_new(x, frames ? SHAPE_FRAMES : SHAPE_RAW);
     if (!s)
         return;
-    s->follow = follow;
+    s->follow &= follow;
     s->only = only;
     http_add_field(x, "Pinnace-Output-From", "%lld", (long long)from);
     stream_start(s, j, from, lossless);
