@@ -380,6 +380,7 @@ void e2b_files_compose(struct http_exchange *x, yyjson_val *body) {
     }
     e2b_file_req(x, &q, FILE_COMPOSE, to, user);
     q.sources = sources;
+    q.announce = true;
     q.entry = content_entry;
     begin(x, &q, user, compose_finished);
 }

@@ -224,6 +224,7 @@ static void begin_part(struct upload *u, const char *path) {
     }
     e2b_file_req(u->x, &q, FILE_WRITE, path, u->ask.user);
     q.entry = content_entry;
+    q.announce = true;
     q.set_xattrs = u->metadata.entries;
     q.has_mode = u->has_mode;
     q.mode = u->mode;
