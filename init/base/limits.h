@@ -53,11 +53,11 @@ enum {
     MAX_BOUNDARY = 70,          /* bytes of a multipart body's boundary (RFC 2046 5.1.1); 400 */
     MAX_PART_HEAD = 8192,       /* bytes of the head of one of its parts; 400 */
     MAX_PARTS = 10000,          /* of its parts; 400 */
-    MAX_PARTS_WRITTEN = 8,      /* of its files at once, complete but not yet in place; waits */
     MAX_UPLOAD_ANSWER = 8 << 20, /* bytes of what is told of the files of one upload; 400 */
     MAX_METADATA = 4096,         /* bytes of names and values of a file's metadata (E2B's); 400 */
     MAX_METADATA_KEY = 246,      /* bytes of one key, so that with a prefix it has 255; 400 */
     MAX_COMPOSED = 10000,        /* files that are put together in one request; 400 */
+    FAR_US = 3000,               /* us of round trip; nearer: gzip only where it insists */
     GZIP_PAYS = 1024,            /* bytes; a shorter file is never sent as gzip */
     MAX_JSON_BODY = 16 << 20,    /* bytes of a JSON request body; 413 */
     MAX_JSON_TREE = 64 << 20,    /* bytes of one once parsed, 16 for each value; 413 */

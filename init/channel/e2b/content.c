@@ -125,7 +125,6 @@ struct reading {
     struct file_task task;
     struct filter filter;
     struct http_exchange *x;
-    struct codings codings;
     char user[E2B_USER_TEXT];
     int packed;     /* what comes out of the filter; -1: there is none */
     int64_t length; /* of what is sent; -1: as it comes */
@@ -260,15 +259,16 @@ static bool is_particular(const struct http_head *h) {
 static void send_file(struct reading *r) {
     struct http_exchange *x = r->x;
     const struct file_info *info = &r->task.info;
-    uint64_t size = (uint64_t)info->st.st_size;
-    bool particular = is_particular(&x->head);
+    struct sending sending = { .type = info->type,
+                               .size = (uint64_t)info->st.st_size,
+                               .particular = is_particular(&x->head),
+                               .round_trip = http_round_trip(x) };
+    enum sent_as as = coding_choose(codings_accepted(&x->head), &sending);
     int status = http_conditions(&x->head, info->etag, info->st.st_mtim.tv_sec);
-    bool pack = r->codings.gzip && !particular && size > 0 &&
-                (!r->codings.identity || coding_pays(info->type, size));
-    if (!pack && !r->codings.identity && size > 0) {
+    if (as == SENT_NOT) {
         e2b_http_fail(x, 406,
-                      particular ? "a part or a version is only sent without an encoding"
-                                 : "only gzip and identity can be sent");
+                      sending.particular ? "a part or a version is only sent without an encoding"
+                                         : "only gzip and identity can be sent");
         return;
     }
     add_fields(x, info);
@@ -277,7 +277,7 @@ static void send_file(struct reading *r) {
         http_answer(x, 304, NULL, NULL, 0);
     } else if (status == 412) {
         e2b_http_fail(x, 412, "%s is of version %s", info->path, info->etag);
-    } else if (pack) {
+    } else if (as == SENT_GZIP) {
         send_packed(r);
     } else {
         send_part(r);
@@ -304,7 +304,6 @@ static void begin(struct http_exchange *x, const struct file_req *q, const char 
     }
     r->x = x;
     r->packed = -1;
-    r->codings = codings_accepted(&x->head);
     r->task.opened = read_opened;
     r->task.finished = finished;
     memcpy(r->user, user, strnlen(user, sizeof r->user - 1));
@@ -380,7 +379,6 @@ void e2b_files_compose(struct http_exchange *x, yyjson_val *body) {
     }
     e2b_file_req(x, &q, FILE_COMPOSE, to, user);
     q.sources = sources;
-    q.announce = true;
     q.entry = content_entry;
     begin(x, &q, user, compose_finished);
 }

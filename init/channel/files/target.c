@@ -163,15 +163,6 @@ static bool may_pour(int rc) {
     return rc == -EBUSY || rc == -EXDEV || rc == -EACCES || rc == -EPERM || rc == -EROFS;
 }
 
-/* Of a content that came whole, by another name, inotify(7) tells only that the name is new. To
- * allocate what is allocated changes nothing, but is told as a write. */
-static void announce(const struct target *t) {
-    struct stat st;
-    AUTO_FD int fd = openat(t->dir, t->name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0)
-        (void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 1);
-}
-
 static int put(struct worker *w, const struct target *t, struct temp *temp) {
     int rc = t->exists ? -EEXIST : temp_put_new(temp, t->name);
     if (rc == -EEXIST && w->req->only_new)
@@ -182,8 +173,8 @@ static int put(struct worker *w, const struct target *t, struct temp *temp) {
         return pour(w, t, temp->fd);
     if (rc < 0)
         return fail_sys(w, -rc, "put %s into place", w->path);
-    if (w->req->announce)
-        announce(t);
+    if (w->req->unsynced)
+        return 0;
     AUTO_FD int dir = openat(t->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     (void)!fsync(dir); /* the new name; one that may not be read does not get this */
     return 0;
@@ -201,7 +192,7 @@ static int lock_target(const struct target *t) {
 int target_settle(struct worker *w, struct target *t, struct temp *temp) {
     bool apart = temp->dir != t->dir; /* made elsewhere, only to be poured */
     int rc = apart ? 1 : dress(w, t, temp->fd);
-    if (rc >= 0 && fsync(temp->fd) < 0)
+    if (rc >= 0 && !w->req->unsynced && fsync(temp->fd) < 0)
         rc = fail_sys(w, errno, "write %s", w->path);
     if (rc < 0)
         return rc;
