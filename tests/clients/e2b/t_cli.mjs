@@ -33,14 +33,12 @@ const sbx = await Sandbox.create({ envs: { GLOBAL: 'g' }, metadata: { name: 'one
 const id = sbx.sandboxId
 
 await check('exec: output, variables, user, folder, exit code', async () => {
-  const [plain, more, failed] = await Promise.all([
+  const [plain, more] = await Promise.all([
     e2b('exec', id, 'echo out; echo err >&2; echo $GLOBAL; id -un'),
-    e2b('exec', '-u', 'root', '-c', '/usr', '-e', 'A=x y', id, 'sh', '-c', 'echo "$A"; id -un; pwd'),
-    e2b('exec', id, 'exit 9'),
+    e2b('exec', '-u', 'root', '-c', '/usr', '-e', 'A=x y', id, 'sh', '-c', 'echo "$A"; id -un; pwd; exit 9'),
   ])
   assert.deepEqual([plain.code, plain.out, plain.err], [0, 'out\ng\nuser\n', 'err\n'])
-  assert.deepEqual([more.code, more.out], [0, 'x y\nroot\n/usr\n'], more.err)
-  assert.equal(failed.code, 9, failed.err)
+  assert.deepEqual([more.code, more.out], [9, 'x y\nroot\n/usr\n'], more.err)
 })
 
 await check('exec: what is piped into it', async () => {
@@ -81,12 +79,9 @@ await check('connect: a terminal', async () => {
   assert.match(r.out, /Closing terminal connection/)
 })
 
-await check('list, info, metrics', async () => {
-  const [list, info, metrics] = await Promise.all([
-    e2b('list', '-f', 'json'), e2b('info', id, '-f', 'json'), e2b('metrics', id, '--format', 'json'),
-  ])
-  assert.deepEqual(JSON.parse(list.out).map((s) => s.sandboxId), [id], list.err)
-  assert.deepEqual(JSON.parse(info.out).metadata, { name: 'one' })
+await check('list, metrics', async () => {
+  const [list, metrics] = await Promise.all([e2b('list', '-f', 'json'), e2b('metrics', id, '--format', 'json')])
+  assert.deepEqual(JSON.parse(list.out).map((s) => [s.sandboxId, s.metadata]), [[id, { name: 'one' }]], list.err)
   const m = JSON.parse(metrics.out.trim().split('\n')[0])
   assert.ok(m.memTotal > 0 && m.diskTotal > 0 && m.cpuCount > 0, metrics.out + metrics.err)
 })
@@ -95,7 +90,6 @@ await check('kill', async () => {
   const r = await e2b('kill', id)
   assert.equal(r.code, 0, r.err)
   assert.equal(await sbx.isRunning(), false)
-  assert.equal((await e2b('exec', id, 'true')).code, 1)
 })
 
 await plane.stop()

@@ -117,10 +117,9 @@ await check('without the token nobody gets in, but for /health', async () => {
 
 await check('a wrong token is an AuthenticationError', async () => {
   const wrong = new Sandbox({ sandboxId: sbx.sandboxId, envdVersion: VERSION, envdAccessToken: 'wrong', sandboxUrl: address(sbx) })
-  await fails(wrong.commands.run('true'), AuthenticationError)
-  await fails(wrong.files.read('/etc/passwd'), AuthenticationError)
-  await fails(wrong.files.list('/'), AuthenticationError)
-  await fails(wrong.files.watchDir('/tmp', () => {}), AuthenticationError)
+  await Promise.all([
+    wrong.commands.run('true'), wrong.files.read('/etc/passwd'), wrong.files.list('/'), wrong.files.watchDir('/tmp', () => {}),
+  ].map((call) => fails(call, AuthenticationError)))
 })
 
 const direct = () => new Sandbox({
