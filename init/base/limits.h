@@ -92,22 +92,22 @@ enum {
     MAX_HTTP_IN = 64 << 10,   /* bytes read ahead of one connection; then it has to wait */
     MAX_HTTP_ADDED =
         4096, /* bytes of fields that a route adds to an answer; the rest is left out */
-    MAX_HTTP_DRAIN = 64 << 10,   /* bytes of a body nobody wanted that are read away; else closed */
-    MAX_HTTP_LINGER = 256 << 10, /* bytes read away before closing, so that the answer is read */
-    HTTP_LINGER_MS = 1000,       /* ms; the longest that either takes */
-    HTTP_TURN = 16,              /* requests of one connection before others have their turn */
-    HTTP_REFUSALS = 64,       /* clients at once that are told of MAX_CONNECTIONS; more: closed */
-    SWEEP_SHARE = 50,         /* a search for unnamed zombies rests 50x what it cost */
-    SWEEP_MAX_REST_MS = 1000, /* ms; the longest rest, so the latest time of a reap */
-    SWEEP_BATCH = 64,         /* zombies per search before signals are looked at again */
-    MAX_PLAIN_LINE = 512,     /* bytes of one line of a plain init; cut */
-    MAX_PLAIN_FDS = 65536,    /* fds closed one by one where close_range(2) is missing */
-    MAX_FINDINGS = 40,        /* findings of one engine plan; later ones are counted */
-    MAX_PROC_TEXT = 1 << 20,  /* bytes of a /proc file the survey reads; larger: unknown */
-    MAX_CGROUP_ROUNDS = 10,   /* tries to empty the root cgroup; then what is left is told */
-    MAX_ENGINE_PATH = 256,    /* bytes of a path in the engine's survey; cut, then not found */
-    MAX_JSON_REPLY = 1 << 20, /* bytes of one status document; 500 */
-    MAX_DAEMON_JSON = 1 << 20 /* bytes of daemon.json; prepare leaves it alone, says so */
+    MAX_HTTP_DRAIN = 64 << 10,  /* bytes of a body nobody wanted that are read away; else closed */
+    MAX_HTTP_LINGER = 16 << 20, /* bytes read away before closing, so that the answer is read */
+    HTTP_LINGER_MS = 1000,      /* ms; the longest that either takes */
+    HTTP_TURN = 16,             /* requests of one connection before others have their turn */
+    HTTP_REFUSALS = 64,         /* clients at once that are told of MAX_CONNECTIONS; more: closed */
+    SWEEP_SHARE = 50,           /* a search for unnamed zombies rests 50x what it cost */
+    SWEEP_MAX_REST_MS = 1000,   /* ms; the longest rest, so the latest time of a reap */
+    SWEEP_BATCH = 64,           /* zombies per search before signals are looked at again */
+    MAX_PLAIN_LINE = 512,       /* bytes of one line of a plain init; cut */
+    MAX_PLAIN_FDS = 65536,      /* fds closed one by one where close_range(2) is missing */
+    MAX_FINDINGS = 40,          /* findings of one engine plan; later ones are counted */
+    MAX_PROC_TEXT = 1 << 20,    /* bytes of a /proc file the survey reads; larger: unknown */
+    MAX_CGROUP_ROUNDS = 10,     /* tries to empty the root cgroup; then what is left is told */
+    MAX_ENGINE_PATH = 256,      /* bytes of a path in the engine's survey; cut, then not found */
+    MAX_JSON_REPLY = 1 << 20,   /* bytes of one status document; 500 */
+    MAX_DAEMON_JSON = 1 << 20   /* bytes of daemon.json; prepare leaves it alone, says so */
 };
 
 #endif

@@ -103,7 +103,7 @@ void content_fail(struct http_exchange *x, const struct file_task *t, const char
     if (t->fault == FILE_BAD_USER)
         e2b_http_fail(x, 401, "invalid username: '%s'", user);
     else if (t->fault == FILE_NOT_FOUND)
-        e2b_http_fail(x, 404, "path '%s' does not exist: %s", t->info.path, t->why);
+        e2b_http_fail(x, 404, "path '%s' does not exist", t->info.path);
     else
         e2b_http_fail(x, statuses[t->fault], "%s", t->why);
 }
