@@ -8,6 +8,11 @@ import { check, done, fails, gone, mark, running, until } from './tap.mjs'
 
 const plane = await new ControlPlane().start()
 Object.assign(process.env, plane.env)
+// Is this process below that one?
+function isOf(pid, ancestor) {
+  while (pid > 1 && pid !== ancestor) pid = Number(fs.readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) \S /s, '').split(' ')[0])
+  return pid === ancestor
+}
 const address = (sbx) => `http://127.0.0.1:${plane.sandboxes.get(sbx.sandboxId).port}`
 
 const sbx = await Sandbox.create({
@@ -175,6 +180,22 @@ await check('signed URLs: what is wrong with one is said', async () => {
   await refused(url, {}, /invalid signature/)
   // A wrong token is not made good by a right signature.
   await refused(good, { headers: { 'x-access-token': 'wrong' } }, /./)
+})
+
+// --- a channel that dies
+
+await check('commands, files, token and variables outlive the channel', async () => {
+  const h = await sbx.commands.run('echo before; sleep 1.5; echo after; exit 5', { background: true })
+  const ended = h.wait().catch((e) => e)
+  await until(() => h.stdout)
+  const [role] = running('pinnace: channel').filter((pid) => isOf(pid, plane.sandboxes.get(sbx.sandboxId).process.pid))
+  process.kill(role, 'SIGKILL')
+  assert.ok((await ended) instanceof Error)
+  const again = await sbx.commands.connect(h.pid)
+  const e = await again.wait().catch((e) => e)
+  assert.deepEqual([e.exitCode, e.stdout], [5, 'after\n'], String(e))
+  assert.equal((await sbx.commands.run('echo $GLOBAL; id -un')).stdout, 'g\nuser\n')
+  assert.equal((await new Raw(address(sbx)).call('process.Process/List', {})).status, 401)
 })
 
 // --- times and ends
