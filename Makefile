@@ -191,6 +191,7 @@ RUN_LINT := -t 300 lint: 'tools/lint $(RELEASE)'
 RUN_BINARY := -t 60 binary: 'tools/check-binary $(BIN)'
 RUN_INTEG := -t 400 integration: $(INTEG)
 RUN_ENGINE := -t 1800 engine: $(ENGINE)
+RUN_CLIENTS := -t 600 clients: $(wildcard tests/clients/*/run)
 RUN_CROSS := -t 1800 cross: tools/check-cross
 TALLY := tests/tally $(if $(EMULATOR),-r $(EMULATOR))
 
@@ -209,6 +210,8 @@ differential: $(DIFF_BIN) ## Our parsers against others, on mutated messages
 	$(Q)tests/tally $(RUN_DIFF)
 integration: $(BIN) ## The real program, from outside
 	$(Q)tests/tally $(RUN_INTEG)
+clients: $(BIN) ## Published client SDKs, from npm and unmodified, against real boxes; root
+	$(Q)tests/tally $(RUN_CLIENTS)
 engine: $(BIN) ## The real program under and around a real Docker engine; root
 	$(Q)tests/tally $(RUN_ENGINE)
 lint: $(BIN) ## Layers, writable globals, format, scripts, manuals; TIDY=1: clang-tidy
@@ -216,7 +219,7 @@ lint: $(BIN) ## Layers, writable globals, format, scripts, manuals; TIDY=1: clan
 test: $(BIN) $(UNIT_BIN) $(SIM_BIN) $(DIFF_BIN) ## Everything above, in one tally; sets up first
 	$(Q)tests/tally -b $(RUN_LINT) $(RUN_CROSS) -m $(RUN_BINARY) $(RUN_UNIT) $(RUN_SIM) \
 		$(RUN_DIFF) -t 400 integration: $(filter-out $(PATIENT),$(INTEG)) \
-		-b $(PATIENT) -m $(foreach e,$(ENGINE),-t 1800 -b engine: $e -m)
+		-b $(PATIENT) $(RUN_CLIENTS) -m $(foreach e,$(ENGINE),-t 1800 -b engine: $e -m)
 
 demo: $(BIN) ## A sandbox with a Docker engine in it, in a minute; sets the machine up first
 	$(Q)tests/engine/demo
@@ -251,5 +254,5 @@ install: $(BIN) ## Copy program and manual pages below DESTDIR and PREFIX
 clean: ## Remove what was built; what was downloaded stays in build/dl
 	find build -mindepth 1 -maxdepth 1 ! -name dl -exec rm -rf --one-file-system {} + 2>/dev/null || true
 
-.PHONY: help all pinnace check-binary unit sim differential integration engine lint test demo \
+.PHONY: help all pinnace check-binary unit sim differential integration clients engine lint test demo \
 	bench fuzz format compdb man install clean

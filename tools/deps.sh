@@ -111,9 +111,9 @@ INI_DEFS="HANDLER_LINENO=1 STOP_ON_FIRST_ERROR=1 CALL_HANDLER_ON_NEW_SECTION=1 A
  ALLOW_INLINE_COMMENTS=0 USE_STACK=0 ALLOW_REALLOC=1 INITIAL_ALLOC=256 MAX_LINE=4096"
 # yyjson: strict RFC 8259 only, and without the large tables of its fast number printer.
 YYJSON_DEFS="DISABLE_UTILS=1 DISABLE_NON_STANDARD=1 DISABLE_FAST_FP_CONV=1"
-# zlib: only streams in memory; only its fastest level, and a CRC without 26 KiB of tables.
+# zlib: only streams in memory, and only its fastest level.
 ZLIB_FILES="adler32 crc32 deflate inffast inflate inftrees trees zutil"
-ZLIB_DEFS="FASTEST=1 Z_TESTW="
+ZLIB_DEFS="FASTEST=1"
 
 # prepare ROOT CC: where the following steps install, and what their result depends on
 prepare() {

@@ -53,11 +53,11 @@ enum {
     MAX_BOUNDARY = 70,          /* bytes of a multipart body's boundary (RFC 2046 5.1.1); 400 */
     MAX_PART_HEAD = 8192,       /* bytes of the head of one of its parts; 400 */
     MAX_PARTS = 10000,          /* of its parts; 400 */
-    MAX_PARTS_WRITTEN = 8,      /* of its files at once, complete but not yet in place; waits */
     MAX_UPLOAD_ANSWER = 8 << 20, /* bytes of what is told of the files of one upload; 400 */
     MAX_METADATA = 4096,         /* bytes of names and values of a file's metadata (E2B's); 400 */
     MAX_METADATA_KEY = 246,      /* bytes of one key, so that with a prefix it has 255; 400 */
     MAX_COMPOSED = 10000,        /* files that are put together in one request; 400 */
+    FAR_US = 3000,               /* us of round trip; nearer: gzip only where it insists */
     GZIP_PAYS = 1024,            /* bytes; a shorter file is never sent as gzip */
     MAX_JSON_BODY = 16 << 20,    /* bytes of a JSON request body; 413 */
     MAX_JSON_TREE = 64 << 20,    /* bytes of one once parsed, 16 for each value; 413 */
@@ -92,22 +92,22 @@ enum {
     MAX_HTTP_IN = 64 << 10,   /* bytes read ahead of one connection; then it has to wait */
     MAX_HTTP_ADDED =
         4096, /* bytes of fields that a route adds to an answer; the rest is left out */
-    MAX_HTTP_DRAIN = 64 << 10,   /* bytes of a body nobody wanted that are read away; else closed */
-    MAX_HTTP_LINGER = 256 << 10, /* bytes read away before closing, so that the answer is read */
-    HTTP_LINGER_MS = 1000,       /* ms; the longest that either takes */
-    HTTP_TURN = 16,              /* requests of one connection before others have their turn */
-    HTTP_REFUSALS = 64,       /* clients at once that are told of MAX_CONNECTIONS; more: closed */
-    SWEEP_SHARE = 50,         /* a search for unnamed zombies rests 50x what it cost */
-    SWEEP_MAX_REST_MS = 1000, /* ms; the longest rest, so the latest time of a reap */
-    SWEEP_BATCH = 64,         /* zombies per search before signals are looked at again */
-    MAX_PLAIN_LINE = 512,     /* bytes of one line of a plain init; cut */
-    MAX_PLAIN_FDS = 65536,    /* fds closed one by one where close_range(2) is missing */
-    MAX_FINDINGS = 40,        /* findings of one engine plan; later ones are counted */
-    MAX_PROC_TEXT = 1 << 20,  /* bytes of a /proc file the survey reads; larger: unknown */
-    MAX_CGROUP_ROUNDS = 10,   /* tries to empty the root cgroup; then what is left is told */
-    MAX_ENGINE_PATH = 256,    /* bytes of a path in the engine's survey; cut, then not found */
-    MAX_JSON_REPLY = 1 << 20, /* bytes of one status document; 500 */
-    MAX_DAEMON_JSON = 1 << 20 /* bytes of daemon.json; prepare leaves it alone, says so */
+    MAX_HTTP_DRAIN = 64 << 10,  /* bytes of a body nobody wanted that are read away; else closed */
+    MAX_HTTP_LINGER = 16 << 20, /* bytes read away before closing, so that the answer is read */
+    HTTP_LINGER_MS = 1000,      /* ms; the longest that either takes */
+    HTTP_TURN = 16,             /* requests of one connection before others have their turn */
+    HTTP_REFUSALS = 64,         /* clients at once that are told of MAX_CONNECTIONS; more: closed */
+    SWEEP_SHARE = 50,           /* a search for unnamed zombies rests 50x what it cost */
+    SWEEP_MAX_REST_MS = 1000,   /* ms; the longest rest, so the latest time of a reap */
+    SWEEP_BATCH = 64,           /* zombies per search before signals are looked at again */
+    MAX_PLAIN_LINE = 512,       /* bytes of one line of a plain init; cut */
+    MAX_PLAIN_FDS = 65536,      /* fds closed one by one where close_range(2) is missing */
+    MAX_FINDINGS = 40,          /* findings of one engine plan; later ones are counted */
+    MAX_PROC_TEXT = 1 << 20,    /* bytes of a /proc file the survey reads; larger: unknown */
+    MAX_CGROUP_ROUNDS = 10,     /* tries to empty the root cgroup; then what is left is told */
+    MAX_ENGINE_PATH = 256,      /* bytes of a path in the engine's survey; cut, then not found */
+    MAX_JSON_REPLY = 1 << 20,   /* bytes of one status document; 500 */
+    MAX_DAEMON_JSON = 1 << 20   /* bytes of daemon.json; prepare leaves it alone, says so */
 };
 
 #endif

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include "sys/signals.h"
+
 struct filtering {
     filter_run *run;
     int in, out;
@@ -11,6 +13,7 @@ struct filtering {
 
 static int filter_it(void *arg) {
     const struct filtering *f = arg;
+    (void)signals_block(SIGNAL_BIT(SIGPIPE)); /* the others end it, as they end a worker */
     return f->run(f->in, f->out);
 }
 

@@ -135,6 +135,8 @@ bool http_peer(const struct http_exchange *x, struct ucred *out);
 /* Parse JSON within the bounds of HTTP_BODY_JSON, in place: YYJSON_PADDING_SIZE zero bytes follow
  * text[n], and all of it is kept until the document is freed. NULL: *e says why. */
 yyjson_doc *http_read_json(char *text, size_t n, yyjson_read_err *e);
+/* The shortest round trip to a TCP peer so far, in us; 0: not known, or not TCP. */
+uint32_t http_round_trip(const struct http_exchange *x);
 /* More of the body may come; body() may be called before this returns. */
 void http_resume(struct http_exchange *x);
 

@@ -102,7 +102,8 @@ def call(method, target, body=None, port=None, **fields):
     try:
         if chunked:
             fields["Transfer-Encoding"] = "chunked"
-        c.request(method, target, body, fields, encode_chunked=chunked)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may answer before it has all
+            c.request(method, target, body, fields, encode_chunked=chunked)
         return Answer(c.getresponse())
     finally:
         c.close()
@@ -257,7 +258,7 @@ def read_gzip(b):
     """GET /files as gzip"""
     path = put("gz/text", TEXT)
     plain = get(path)
-    a = get(path, Accept_Encoding="gzip, deflate")
+    a = get(path, Accept_Encoding="gzip")
     ok(a.status == 200 and a.fields["content-encoding"] == "gzip" and gzip.decompress(a.body) == TEXT and
        len(a.body) < len(TEXT) // 4, "text", (len(a.body), a))
     ok(a.fields["etag"] == "W/" + plain.fields["etag"] and "Accept-Encoding" in a.fields["vary"] and
@@ -268,7 +269,8 @@ def read_gzip(b):
     ok(a.fields["content-encoding"] == "gzip" and gzip.decompress(a.body) == NOISE, "noise", len(a.body))
     for name, content, accepts in (("short", b"x" * 1023, "gzip"), ("a.png", TEXT, "gzip"), ("a.zip", TEXT, "gzip"),
                                    ("text", TEXT, "gzip;q=0"), ("text", TEXT, "gzip;q=0.5, identity"),
-                                   ("text", TEXT, "br"), ("text", TEXT, "*")):
+                                   ("text", TEXT, "br"), ("text", TEXT, "*"),
+                                   ("text", TEXT, "gzip, deflate, br")):
         a = get(put(f"gz/{name}", content), Accept_Encoding=accepts)
         ok(a.status == 200 and "content-encoding" not in a.fields and a.body == content,
            f"{name} for {accepts}: as it is", a)
@@ -691,7 +693,7 @@ def large(b):
         size = os.stat(at("large")).st_size if a.status == 200 else a
         ok(size == 256 << 20, f"{what}: all of it", size)
         ok(grown < 4096, f"{what}: the channel needs {grown} KiB more for it", grown)
-        t.diag(f"{what}: {256 / took:.0f} MiB/s with this client, fsync included")
+        t.diag(f"{what}: {256 / took:.0f} MiB/s with this client")
     with open(at("large"), "rb") as f:
         ok(all(f.read(1 << 20) == block for _ in range(256)), "byte for byte")
     os.unlink(at("large"))
@@ -762,5 +764,11 @@ after = settled(lambda: (fds(box.init), fds(box.role("channel"))), lambda n: n =
 t.ok(after == base, "no fd is left behind, in PID 1 or the channel", (base, after))
 t.ok(not box.zombies() and box.status().get("role_restarts") == 0 and box.status().get("bugs") == 0,
      "no zombie, no bug, and the channel has survived all of it", (box.zombies(), box.status(), box))
-box.kill()
+stalled = [socket.create_connection(("127.0.0.1", open_port)) for _ in range(2)]
+stalled[0].sendall(f"GET {q(put('end/f', NOISE * 20))} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n".encode())
+stalled[1].sendall(f"POST {q(at('end/g'))} HTTP/1.1\r\nHost: x\r\nContent-Type: {RAW}\r\nContent-Encoding: gzip\r\n"
+                   "Content-Length: 1000\r\n\r\n".encode())
+t.ok(wait_for(lambda: workers(box) == 4), "one reads and one writes, both through a filter", workers(box))
+status, took = box.end()
+t.ok(status == 143 and took < 3 and names(at("end")) == ["f"], "and do not hold up the end of the box", (status, took, box))
 t.done()

@@ -73,14 +73,40 @@ static void test_body(void) {
        "what is not understood");
 }
 
-static void test_pays(void) {
-    OK(coding_pays("text/plain; charset=utf-8", GZIP_PAYS) &&
-           coding_pays("application/octet-stream", 1 << 20) &&
-           coding_pays("image/svg+xml", GZIP_PAYS),
-       "it pays for text, unknown bytes and drawings");
-    OK(!coding_pays("text/plain", GZIP_PAYS - 1) && !coding_pays("image/svg+xml", 1) &&
-           !coding_pays("image/png", 1 << 20) && !coding_pays("application/zip", 1 << 20),
-       "not for what is short, or packed already");
+static void test_choice(void) {
+    enum { BIG = 1 << 20, NEAR = FAR_US - 1 };
+    static const char text[] = "text/plain; charset=utf-8", *gzip = "gzip", *both = "gzip, deflate";
+    static const char only[] = "gzip, identity;q=0", *none = "identity;q=0", *plain = "identity";
+    const struct {
+        const char *accepts;
+        struct sending s;
+        enum sent_as as;
+        const char *what;
+    } rows[] = {
+        { both, { text, BIG, false, FAR_US }, SENT_GZIP, "text for one who is far" },
+        { both, { text, BIG, false, NEAR }, SENT_PLAIN, "for one who is near" },
+        { both, { text, BIG, false, 0 }, SENT_PLAIN, "for one of whom that is not known" },
+        { gzip, { text, BIG, false, NEAR }, SENT_GZIP, "unless only gzip is named" },
+        { "gzip, deflate, identity;q=0.5", { text, BIG, false, 0 }, SENT_GZIP, "or preferred" },
+        { plain, { text, BIG, false, FAR_US }, SENT_PLAIN, "for one who does not take it" },
+        { gzip, { text, GZIP_PAYS, false, 0 }, SENT_GZIP, "what is long enough" },
+        { gzip, { text, GZIP_PAYS - 1, false, 0 }, SENT_PLAIN, "what is not" },
+        { gzip, { MEDIA_ANY, BIG, false, 0 }, SENT_GZIP, "any bytes" },
+        { gzip, { "image/png", BIG, false, 0 }, SENT_PLAIN, "what is packed" },
+        { gzip, { "image/svg+xml", BIG, false, 0 }, SENT_GZIP, "a drawing" },
+        { gzip, { "application/zip", BIG, false, FAR_US }, SENT_PLAIN, "an archive" },
+        { gzip, { text, BIG, true, FAR_US }, SENT_PLAIN, "a part" },
+        { only, { "image/png", 1, false, 0 }, SENT_GZIP, "whatever, where it must be" },
+        { only, { text, BIG, true, 0 }, SENT_NOT, "but not a part" },
+        { none, { text, BIG, false, 0 }, SENT_NOT, "where nothing may be" },
+        { none, { text, 0, false, 0 }, SENT_PLAIN, "an empty one in any case" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char field[128];
+        (void)snprintf(field, sizeof field, "Accept-Encoding: %s\r\n", rows[i].accepts);
+        OK(coding_choose(codings_accepted(with(field)), &rows[i].s) == rows[i].as, "%s",
+           rows[i].what);
+    }
 }
 
 static bool shows(const char *name, const char *want) {
@@ -196,7 +222,7 @@ static void test_media_types(void) {
 int main(void) {
     test_accepted();
     test_body();
-    test_pays();
+    test_choice();
     test_disposition();
     test_metadata();
     test_versions();

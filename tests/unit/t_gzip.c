@@ -160,6 +160,29 @@ static void test_there_and_back(void) {
     }
 }
 
+/* What does not become shorter is stored, and what follows it is not. */
+static void test_mixture(void) {
+    enum { STRETCH = 5000000, STRETCHES = 5 };
+    char *bytes = malloc(STRETCHES * STRETCH);
+    for (unsigned i = 0; i < STRETCHES; i++) {
+        char *stretch = content(STRETCH, i % 2 ? 2 : 1);
+        memcpy(bytes + i * STRETCH, stretch, STRETCH);
+        free(stretch);
+    }
+    struct memory there = { .in = bytes, .n = STRETCHES * STRETCH, .step = 50021 }, back = { 0 };
+    bool good = run(gzip_encode, &there) == GZIP_DONE;
+    back.in = there.out;
+    back.n = there.out_len;
+    OK(good && run(gzip_decode, &back) == GZIP_DONE && is(&back, bytes, STRETCHES * STRETCH),
+       "what compresses and what does not, in turn");
+    size_t noise = 2 * STRETCH, text = 3 * STRETCH;
+    OK(there.out_len > noise && there.out_len < noise + text * 2 / 3, "is %zu of %d bytes",
+       there.out_len, STRETCHES * STRETCH);
+    free(bytes);
+    free(there.out);
+    free(back.out);
+}
+
 static void test_ends_fail(void) {
     char *bytes = content(200000, 2);
     struct memory m = { .in = bytes, .n = 200000, .fails_at = 100000 };
@@ -205,6 +228,7 @@ int main(void) {
     test_cut();
     test_broken();
     test_there_and_back();
+    test_mixture();
     test_ends_fail();
     test_fds();
     return tap_end();

@@ -33,8 +33,9 @@ int content_param(struct http_exchange *x, const char *key, char *out, size_t ca
     out[0] = '\0';
     if (!v.s)
         return 0;
-    for (size_t i = 0; i < v.n; i++)
-        raw[i] = v.s[i] == '+' ? ' ' : v.s[i];
+    memcpy(raw, v.s, v.n);
+    for (char *plus = raw; (plus = memchr(plus, '+', (size_t)(raw + v.n - plus)));)
+        *plus = ' ';
     if (http_decode((struct slice){ raw, v.n }, out, cap) >= 0)
         return 1;
     e2b_http_fail(x, 400, "%s: too long, or badly encoded", key);
@@ -102,7 +103,7 @@ void content_fail(struct http_exchange *x, const struct file_task *t, const char
     if (t->fault == FILE_BAD_USER)
         e2b_http_fail(x, 401, "invalid username: '%s'", user);
     else if (t->fault == FILE_NOT_FOUND)
-        e2b_http_fail(x, 404, "path '%s' does not exist: %s", t->info.path, t->why);
+        e2b_http_fail(x, 404, "path '%s' does not exist", t->info.path);
     else
         e2b_http_fail(x, statuses[t->fault], "%s", t->why);
 }
@@ -125,7 +126,6 @@ struct reading {
     struct file_task task;
     struct filter filter;
     struct http_exchange *x;
-    struct codings codings;
     char user[E2B_USER_TEXT];
     int packed;     /* what comes out of the filter; -1: there is none */
     int64_t length; /* of what is sent; -1: as it comes */
@@ -260,15 +260,16 @@ static bool is_particular(const struct http_head *h) {
 static void send_file(struct reading *r) {
     struct http_exchange *x = r->x;
     const struct file_info *info = &r->task.info;
-    uint64_t size = (uint64_t)info->st.st_size;
-    bool particular = is_particular(&x->head);
+    struct sending sending = { .type = info->type,
+                               .size = (uint64_t)info->st.st_size,
+                               .particular = is_particular(&x->head),
+                               .round_trip = http_round_trip(x) };
+    enum sent_as as = coding_choose(codings_accepted(&x->head), &sending);
     int status = http_conditions(&x->head, info->etag, info->st.st_mtim.tv_sec);
-    bool pack = r->codings.gzip && !particular && size > 0 &&
-                (!r->codings.identity || coding_pays(info->type, size));
-    if (!pack && !r->codings.identity && size > 0) {
+    if (as == SENT_NOT) {
         e2b_http_fail(x, 406,
-                      particular ? "a part or a version is only sent without an encoding"
-                                 : "only gzip and identity can be sent");
+                      sending.particular ? "a part or a version is only sent without an encoding"
+                                         : "only gzip and identity can be sent");
         return;
     }
     add_fields(x, info);
@@ -277,7 +278,7 @@ static void send_file(struct reading *r) {
         http_answer(x, 304, NULL, NULL, 0);
     } else if (status == 412) {
         e2b_http_fail(x, 412, "%s is of version %s", info->path, info->etag);
-    } else if (pack) {
+    } else if (as == SENT_GZIP) {
         send_packed(r);
     } else {
         send_part(r);
@@ -304,7 +305,6 @@ static void begin(struct http_exchange *x, const struct file_req *q, const char 
     }
     r->x = x;
     r->packed = -1;
-    r->codings = codings_accepted(&x->head);
     r->task.opened = read_opened;
     r->task.finished = finished;
     memcpy(r->user, user, strnlen(user, sizeof r->user - 1));
@@ -362,16 +362,15 @@ static const char **take_sources(struct proto *p, yyjson_val *body) {
     return out;
 }
 
-void e2b_files_compose(struct http_exchange *x, yyjson_val *body) {
-    struct proto p = { 0 };
+static void compose(struct http_exchange *x, struct proto *p, yyjson_val *body,
+                    const char *const *sources) {
     struct file_req q;
     char user[E2B_USER_TEXT];
-    AUTO_FREE const char **sources = take_sources(&p, body);
-    const char *to = p.err.code ? NULL : proto_text(&p, body, "destination");
-    const char *asked = p.err.code ? NULL : proto_text(&p, body, "username");
-    if (p.err.code || !to || !*to) {
+    const char *to = p->err.code ? NULL : proto_text(p, body, "destination");
+    const char *asked = p->err.code ? NULL : proto_text(p, body, "username");
+    if (p->err.code || !to || !*to) {
         e2b_http_fail(x, 400, "%s",
-                      p.err.code ? p.err.text : "destination: the path of a file is needed");
+                      p->err.code ? p->err.text : "destination: the path of a file is needed");
         return;
     }
     if (!e2b_user(x, asked, user)) {
@@ -382,4 +381,11 @@ void e2b_files_compose(struct http_exchange *x, yyjson_val *body) {
     q.sources = sources;
     q.entry = content_entry;
     begin(x, &q, user, compose_finished);
+}
+
+void e2b_files_compose(struct http_exchange *x, yyjson_val *body) {
+    struct proto p = { 0 };
+    const char **sources = take_sources(&p, body);
+    compose(x, &p, body, sources);
+    free(sources);
 }

@@ -36,6 +36,7 @@ enum { NOT_NAMED = -1, FULL = 1000 };
 
 struct weights {
     int gzip, identity, any; /* in thousandths */
+    bool others;             /* are named */
 };
 
 /* "q=0.25" in thousandths (RFC 9110 section 12.4.2); of one that is broken, 0. */
@@ -67,11 +68,13 @@ static void weigh(struct weights *w, struct slice list) {
             w->identity = q;
         else if (http_is(name, "*"))
             w->any = q;
+        else
+            w->others |= name.n > 0;
     }
 }
 
 struct codings codings_accepted(const struct http_head *h) {
-    struct weights w = { NOT_NAMED, NOT_NAMED, NOT_NAMED };
+    struct weights w = { NOT_NAMED, NOT_NAMED, NOT_NAMED, false };
     for (size_t i = 0; i < h->nfields; i++)
         if (http_is_nocase(field_name(h, i), "Accept-Encoding"))
             weigh(&w, field_value(h, i));
@@ -79,20 +82,29 @@ struct codings codings_accepted(const struct http_head *h) {
     c.gzip = w.gzip > 0 && w.gzip > w.identity;
     if (!c.identity && w.gzip == NOT_NAMED) /* any other one there is */
         c.gzip = w.any > 0;
+    c.wanted = c.gzip && (!w.others || w.identity != NOT_NAMED);
     return c;
 }
 
-bool coding_pays(const char *type, uint64_t size) {
+static bool is_packed(const char *type) {
     static const char *const packed[] = { "image/",           "audio/",
                                           "video/",           "font/",
                                           "application/gzip", "application/zip",
                                           "application/zstd", "application/pdf" };
-    if (strcmp(type, "image/svg+xml") == 0)
-        return size >= GZIP_PAYS;
     for (size_t i = 0; i < sizeof packed / sizeof packed[0]; i++)
         if (has_prefix(type, packed[i]))
-            return false;
-    return size >= GZIP_PAYS;
+            return strcmp(type, "image/svg+xml") != 0;
+    return false;
+}
+
+enum sent_as coding_choose(struct codings c, const struct sending *s) {
+    bool pays = s->size >= GZIP_PAYS && !is_packed(s->type);
+    bool good = pays && (c.wanted || s->round_trip >= FAR_US);
+    if (s->size == 0)
+        return SENT_PLAIN;
+    if (c.gzip && !s->particular && (good || !c.identity))
+        return SENT_GZIP;
+    return c.identity ? SENT_PLAIN : SENT_NOT;
 }
 
 enum body_coding body_coding(const struct http_head *h) {

@@ -8,12 +8,21 @@
 /* What Accept-Encoding makes of an answer (RFC 9110 section 12.5.3). */
 struct codings {
     bool identity; /* it may go as it is */
-    bool gzip;     /* it may go as gzip, and that is preferred */
+    bool gzip;     /* it may go as gzip, and identity is not preferred to that */
+    bool wanted;   /* gzip is more than one of all that a client's library can do */
 };
 struct codings codings_accepted(const struct http_head *h);
 
-/* Would a file of this type and size become so much smaller that it is worth the time? */
-bool coding_pays(const char *type, uint64_t size);
+struct sending {
+    const char *type; /* media type */
+    uint64_t size;
+    bool particular;     /* a part of it, or a version: bytes have to fit those that are there */
+    uint32_t round_trip; /* to the client, in us; 0: not known */
+};
+enum sent_as { SENT_PLAIN, SENT_GZIP, SENT_NOT };
+/* How it is to be sent. Near by, bytes cost less than the time to pack them, and most clients say
+ * that they take gzip only because their library does. */
+enum sent_as coding_choose(struct codings c, const struct sending *s);
 
 enum body_coding { BODY_PLAIN, BODY_GZIP, BODY_UNKNOWN };
 /* What Content-Encoding says of the request's body. */

@@ -25,9 +25,12 @@ void e2b_put_metadata(struct text *t, const char *xattrs) {
     if (!xattrs || !*xattrs)
         return;
     text_add(t, ",\"metadata\":{");
-    for (const char *key = xattrs; *key;) {
+    for (const char *key = xattrs; *key;) { /* a map's, so an empty value is one, too */
         const char *value = key + strlen(key) + 1;
-        proto_put_text(t, key, value);
+        proto_comma(t);
+        text_json(t, key, strlen(key));
+        text_add(t, ":");
+        text_json(t, value, strlen(value));
         key = value + strlen(value) + 1;
     }
     text_add(t, "}");

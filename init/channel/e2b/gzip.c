@@ -1,6 +1,7 @@
 #include "channel/e2b/gzip.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -10,13 +11,18 @@
 enum {
     PIECE = 64 << 10,
     GZIP_ONLY = 16, /* inflateInit2() and deflateInit2(): no other format */
+    STORED = 0,     /* levels: without compression */
     FASTEST_LEVEL = 1,
-    MEMORY_LEVEL = 8, /* zlib's default */
+    MEMORY_LEVEL = 8,  /* zlib's default */
+    TRIED = 128 << 10, /* bytes that are compressed to see whether it pays */
+    TRUSTED = 2 << 20, /* and for so many it is then assumed */
 };
 
 struct gzip {
     const struct gzip_ends *ends;
     z_stream z;
+    int level;
+    uint64_t judge_at, tried_in, tried_out; /* z.total_in: then; where the trial began */
     unsigned char in[PIECE], out[PIECE];
 };
 
@@ -96,17 +102,41 @@ enum gzip_outcome gzip_decode(const struct gzip_ends *ends) {
 /* --- encoding ----------------------------------------------------------------------------------
  */
 
+/* All of the input, and with a `flush` what was kept of it. */
+static bool deflate_piece(struct gzip *g, int flush) {
+    do {
+        make_room(g);
+        (void)deflate(&g->z, flush);
+        if (!put_out(g))
+            return false;
+    } while (g->z.avail_out == 0);
+    return true;
+}
+
+/* Much of what is sent does not become shorter, and that costs the most time: it is stored. */
+static bool judge(struct gzip *g) {
+    bool trial = g->level != STORED;
+    if (g->z.total_in < g->judge_at)
+        return true;
+    if (!deflate_piece(g, Z_BLOCK))
+        return false;
+    uint64_t in = g->z.total_in - g->tried_in, out = g->z.total_out - g->tried_out;
+    g->level = trial && out > in - in / 16 ? STORED : FASTEST_LEVEL;
+    make_room(g);
+    (void)deflateParams(&g->z, g->level, Z_DEFAULT_STRATEGY);
+    g->tried_in = g->z.total_in;
+    g->tried_out = g->z.total_out;
+    g->judge_at = g->tried_in + (trial ? TRUSTED : TRIED);
+    return put_out(g);
+}
+
 static enum gzip_outcome deflate_all(struct gzip *g) {
     for (;;) {
         ssize_t n = fill(g);
         if (n < 0)
             return GZIP_UNREAD;
-        do {
-            make_room(g);
-            (void)deflate(&g->z, n == 0 ? Z_FINISH : Z_NO_FLUSH);
-            if (!put_out(g))
-                return GZIP_UNWRITTEN;
-        } while (g->z.avail_out == 0);
+        if (!deflate_piece(g, n == 0 ? Z_FINISH : Z_NO_FLUSH) || (n > 0 && !judge(g)))
+            return GZIP_UNWRITTEN;
         if (n == 0)
             return GZIP_DONE;
     }
@@ -117,6 +147,8 @@ enum gzip_outcome gzip_encode(const struct gzip_ends *ends) {
     if (!g || deflateInit2(&g->z, FASTEST_LEVEL, Z_DEFLATED, MAX_WBITS + GZIP_ONLY, MEMORY_LEVEL,
                            Z_DEFAULT_STRATEGY) != Z_OK)
         return GZIP_NO_MEMORY;
+    g->level = FASTEST_LEVEL;
+    g->judge_at = TRIED;
     enum gzip_outcome rc = deflate_all(g);
     (void)deflateEnd(&g->z);
     return rc;

@@ -195,7 +195,7 @@ static const char *take_field(struct multipart *m, struct line l) {
 
 static enum multipart_event take_head(struct multipart *m) {
     char *at = m->head, *end = m->head + m->head_len - 2; /* of the empty line */
-    m->part = (struct multipart_part){ NULL };
+    m->part = (struct multipart_part){ 0 };
     while (at < end) {
         char *eol = memmem(at, (size_t)(end - at), "\r\n", 2);
         const char *why = take_field(m, (struct line){ at, eol });

@@ -13,7 +13,7 @@ static void add(SHA2_CTX *c, const char *before, const char *text) {
 
 void signature_make(char out[SIGNATURE_TEXT], const struct signed_file *f, const char *token) {
     unsigned char sum[SHA256_DIGEST_LENGTH];
-    char text[3 + 44], expiry[24];
+    char text[44], expiry[24];
     SHA2_CTX c;
     SHA256Init(&c);
     add(&c, "", f->path);
@@ -24,10 +24,8 @@ void signature_make(char out[SIGNATURE_TEXT], const struct signed_file *f, const
     if (f->expires)
         add(&c, ":", expiry);
     SHA256Final(sum, &c);
-    memcpy(text, "v1_", 3);
-    base64_encode(sum, sizeof sum, text + 3);
-    memcpy(out, text, SIGNATURE_TEXT - 1);
-    out[SIGNATURE_TEXT - 1] = '\0';
+    base64_encode(sum, sizeof sum, text);
+    (void)snprintf(out, SIGNATURE_TEXT, "v1_%.43s", text); /* its last one is the padding */
 }
 
 /* Every byte is looked at, whatever the earlier ones were. */

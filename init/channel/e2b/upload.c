@@ -2,8 +2,8 @@
  *
  *     as it is          client -> worker's pipe
  *     packed            client -> pipe -> filter -> worker's pipe
- *     multipart         client -> body() -> worker's pipe of each part
- *     packed multipart  client -> pipe -> filter -> pipe -> unpacked_ready() -> worker's pipes
+ *     multipart         client -> body() -> pipe of one worker after the other
+ *     packed multipart  client -> pipe -> filter -> pipe -> unpacked_ready() -> the same
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,14 +20,13 @@
 
 enum { IF_MATCH_TEXT = 512, UNPACKED = 64 << 10 };
 
-/* A file of it, from the head of its part until it is in place. */
-struct part {
-    struct file_task task;
-    struct link link; /* in upload.parts */
-    struct upload *upload;
-    struct source room; /* of its pipe */
-    bool takes;         /* its worker waits for content */
-    bool finished;
+/* How far the file is whose content comes. */
+enum file_state {
+    NO_FILE, /* between two, or within a part that nobody wants */
+    OPENING, /* its worker is not there yet */
+    TAKES,
+    FULL, /* its pipe is */
+    SETTLING,
 };
 
 struct upload {
@@ -40,12 +39,12 @@ struct upload {
     bool packed, answered;
     bool complete; /* all of the content has come */
 
-    struct link parts; /* in the order of the body, until their results are taken */
-    size_t nparts;
-    struct part *now;            /* whose content comes */
+    struct file_task task; /* one file after the other */
+    enum file_state state;
+    struct source room;          /* of its pipe */
     struct multipart *multipart; /* NULL: it is one file */
     bool ended;                  /* there are no more parts */
-    uint64_t *targets;           /* hashes of their paths */
+    uint64_t *targets;           /* hashes of the files' paths */
     size_t ntargets, targets_cap;
     char *results; /* JSON of the files that are in place */
     size_t results_len, results_cap;
@@ -62,19 +61,12 @@ static void resume(struct upload *u);
 /* --- the end -----------------------------------------------------------------------------------
  */
 
-static void part_free(struct part *p) {
-    loop_unwatch(&p->room);
-    file_cancel(&p->task);
-    list_remove(&p->link);
-    free(p);
-}
-
 static void upload_over(struct http_exchange *x, bool cut) {
     (void)cut;
     struct upload *u = x->ctx;
     filter_stop(&u->filter);
-    while (!list_empty(&u->parts))
-        part_free(CONTAINER_OF(u->parts.next, struct part, link));
+    loop_unwatch(&u->room);
+    file_cancel(&u->task);
     loop_unwatch(&u->unpacked);
     fd_close(&u->unpacked.fd);
     fd_close(&u->to_filter);
@@ -122,23 +114,8 @@ static bool keep_result(struct upload *u, const struct file_task *t) {
     return true;
 }
 
-/* Those at the front of the line that are in place. */
-static void take_results(struct upload *u) {
-    while (!u->answered && !list_empty(&u->parts)) {
-        struct part *p = CONTAINER_OF(u->parts.next, struct part, link);
-        if (!p->finished)
-            return;
-        if (!keep_result(u, &p->task))
-            fail(u, 400,
-                 "too many files in one request: what there is to tell of them is longer "
-                 "than %d MiB",
-                 MAX_UPLOAD_ANSWER >> 20);
-        part_free(p);
-    }
-}
-
 static void answer(struct upload *u) {
-    if (u->answered || !u->complete || !list_empty(&u->parts))
+    if (u->answered || !u->complete || u->state != NO_FILE)
         return;
     u->answered = true;
     if (u->results_len > 0)
@@ -150,10 +127,21 @@ static void answer(struct upload *u) {
 /* --- one file ----------------------------------------------------------------------------------
  */
 
+/* Of the path without ".." in it, whatever links there may be. */
 static uint64_t hash_of(const char *path) {
+    char plain[PATH_MAX];
+    size_t n = 0;
+    for (size_t k; *path; path += k) { /* "/name" each */
+        k = 1 + strcspn(path + 1, "/");
+        bool up = k == 3 && memcmp(path, "/..", 3) == 0;
+        memcpy(plain + n, path, up ? 0 : k);
+        n += up ? 0 : k;
+        while (up && n > 0 && plain[--n] != '/')
+            ;
+    }
     uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
-    for (; *path; path++)
-        hash = (hash ^ (unsigned char)*path) * 0x100000001b3;
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ (unsigned char)plain[i]) * 0x100000001b3;
     return hash;
 }
 
@@ -170,9 +158,8 @@ static bool is_new_target(struct upload *u, const char *path) {
 }
 
 /* The worker's verdict. */
-static void part_finished(struct file_task *t) {
-    struct part *p = CONTAINER_OF(t, struct part, task);
-    struct upload *u = p->upload;
+static void file_finished(struct file_task *t) {
+    struct upload *u = CONTAINER_OF(t, struct upload, task);
     if (u->answered)
         return;
     if (t->fault != FILE_OK) {
@@ -180,19 +167,22 @@ static void part_finished(struct file_task *t) {
         content_fail(u->x, t, u->ask.user);
         return;
     }
-    p->finished = true;
-    u->nparts--;
-    take_results(u);
+    if (!keep_result(u, t)) {
+        fail(u, 400, "too many files in one request: there are more than %d MiB to tell of them",
+             MAX_UPLOAD_ANSWER >> 20);
+        return;
+    }
+    file_cancel(t);
+    u->state = NO_FILE;
     answer(u);
     if (u->multipart)
         resume(u);
 }
 
-static void start_content(struct upload *u, struct part *p);
+static void start_content(struct upload *u);
 
-static void part_opened(struct file_task *t) {
-    struct part *p = CONTAINER_OF(t, struct part, task);
-    struct upload *u = p->upload;
+static void file_opened(struct file_task *t) {
+    struct upload *u = CONTAINER_OF(t, struct upload, task);
     if (u->answered)
         return;
     if (!is_new_target(u, t->info.path)) {
@@ -202,26 +192,13 @@ static void part_opened(struct file_task *t) {
              t->info.path);
         return;
     }
-    p->takes = true;
+    u->state = TAKES;
     file_go(t, 0, 0);
-    start_content(u, p);
+    start_content(u);
 }
 
-static void pipe_has_room(struct source *s, uint32_t got) {
-    (void)got;
-    struct part *p = CONTAINER_OF(s, struct part, room);
-    loop_unwatch(s);
-    p->takes = true;
-    resume(p->upload);
-}
-
-static void begin_part(struct upload *u, const char *path) {
-    struct part *p = calloc(1, sizeof *p);
+static void begin_file(struct upload *u, const char *path) {
     struct file_req q;
-    if (!p) {
-        fail(u, 500, "out of memory");
-        return;
-    }
     e2b_file_req(u->x, &q, FILE_WRITE, path, u->ask.user);
     q.entry = content_entry;
     q.set_xattrs = u->metadata.entries;
@@ -229,15 +206,20 @@ static void begin_part(struct upload *u, const char *path) {
     q.mode = u->mode;
     q.if_match = u->has_if_match ? u->if_match : NULL;
     q.only_new = u->only_new;
-    p->upload = u;
-    p->room = (struct source){ .fd = -1, .want = EPOLLOUT, .ready = pipe_has_room };
-    p->task.opened = part_opened;
-    p->task.finished = part_finished;
-    list_insert_before(&u->parts, &p->link);
-    u->now = p;
-    u->nparts++;
-    if (file_begin(&channel_of(u->x)->files, &p->task, &q, NULL) < 0)
-        part_finished(&p->task);
+    q.unsynced = true;
+    u->state = OPENING;
+    u->task.opened = file_opened;
+    u->task.finished = file_finished;
+    if (file_begin(&channel_of(u->x)->files, &u->task, &q, NULL) < 0)
+        file_finished(&u->task);
+}
+
+/* Its content has come as a whole. */
+static void settle_file(struct upload *u) {
+    if (u->state == NO_FILE)
+        return;
+    u->state = SETTLING;
+    file_content_complete(&u->task);
 }
 
 /* --- packed ------------------------------------------------------------------------------------
@@ -293,13 +275,13 @@ static void taken(struct http_exchange *x, int64_t moved) {
         content_complete(x->ctx);
 }
 
-static void start_content(struct upload *u, struct part *p) {
+static void start_content(struct upload *u) {
     if (u->multipart)
         resume(u);
     else if (u->packed)
-        start_unpacking(u, p->task.data);
+        start_unpacking(u, u->task.data);
     else
-        http_take_pipe(u->x, p->task.data, taken);
+        http_take_pipe(u->x, u->task.data, taken);
 }
 
 /* --- multipart ---------------------------------------------------------------------------------
@@ -307,45 +289,44 @@ static void start_content(struct upload *u, struct part *p) {
 
 /* May the parser go on? */
 static bool may_go_on(const struct upload *u) {
-    if (u->answered)
-        return false;
-    return u->now ? u->now->takes : u->nparts < MAX_PARTS_WRITTEN;
+    return !u->answered && (u->state == NO_FILE || u->state == TAKES);
 }
 
-static void begin_multipart(struct upload *u) {
+static void begin_part(struct upload *u) {
     const struct multipart_part *part = &u->multipart->part;
     if (!part->name || strcmp(part->name, "file") != 0)
         return;
     const char *path = u->ask.has_path ? u->ask.path : part->filename;
     if (path && *path)
-        begin_part(u, path);
+        begin_file(u, path);
     else
         fail(u, 400, "part %zu has no filename, and there is no parameter path",
              u->multipart->parts);
 }
 
+static void pipe_has_room(struct source *s, uint32_t got) {
+    (void)got;
+    struct upload *u = CONTAINER_OF(s, struct upload, room);
+    loop_unwatch(s);
+    u->state = TAKES;
+    resume(u);
+}
+
 /* How many were taken. What its pipe does not hold has to wait; where the worker has gone, too, for
  * what it says. */
 static size_t put_content(struct upload *u, struct slice data) {
-    struct part *p = u->now;
-    if (!p) /* of a part that nobody wants */
+    if (u->state == NO_FILE)
         return data.n;
-    ssize_t n = write(p->task.data, data.s, data.n);
+    ssize_t n = write(u->task.data, data.s, data.n);
     size_t put = n > 0 ? (size_t)n : 0;
     if (put == data.n)
         return put;
-    p->takes = false;
-    p->room.fd = p->task.data;
+    u->state = FULL;
+    u->room = (struct source){ .fd = u->task.data, .want = EPOLLOUT, .ready = pipe_has_room };
     if ((n >= 0 || errno == EAGAIN || errno == EINTR) &&
-        loop_watch(&channel_of(u->x)->loop, &p->room) < 0)
+        loop_watch(&channel_of(u->x)->loop, &u->room) < 0)
         fail(u, 500, "out of memory");
     return put;
-}
-
-static void finish_part(struct upload *u) {
-    if (u->now)
-        file_content_complete(&u->now->task);
-    u->now = NULL;
 }
 
 /* How many of the bytes were taken. */
@@ -355,11 +336,11 @@ static size_t parse(struct upload *u, const char *bytes, size_t n) {
     while (e != MULTIPART_MORE && may_go_on(u)) {
         e = multipart_next(u->multipart, &in, &data);
         if (e == MULTIPART_BEGIN)
-            begin_multipart(u);
+            begin_part(u);
         else if (e == MULTIPART_DATA)
             multipart_put_back(u->multipart, &in, data.n, put_content(u, data));
         else if (e == MULTIPART_FINISH)
-            finish_part(u);
+            settle_file(u);
         else if (e == MULTIPART_BAD)
             fail(u, 400, "part %zu: %s", u->multipart->parts, u->multipart->why);
         u->ended |= e == MULTIPART_END;
@@ -429,12 +410,11 @@ static void content_complete(struct upload *u) {
     }
     u->complete = true;
     if (!u->multipart)
-        finish_part(u);
+        settle_file(u);
     answer(u);
 }
 
-/* Of one file it stays where it is until a worker is there to take it; so it does while parts that
- * are complete are put into place. */
+/* Of one file it stays where it is until a worker is there to take it. */
 static size_t upload_body(struct http_exchange *x, const char *bytes, size_t n) {
     struct upload *u = x->ctx;
     return u->multipart && !u->packed ? parse(u, bytes, n) : 0;
@@ -531,11 +511,10 @@ void e2b_files_post(struct http_exchange *x, yyjson_val *body) {
     }
     u->x = x;
     u->to_filter = u->unpacked.fd = -1;
-    list_init(&u->parts);
     x->ctx = u;
     x->handler = &upload_handler;
     if (!u->multipart)
-        begin_part(u, u->ask.path);
+        begin_file(u, u->ask.path);
     else if (u->packed)
         start_unpacking_parts(u);
 }

@@ -71,7 +71,7 @@ struct entry_room {
 static size_t add_xattr(struct entry_room *r, size_t len, const char *path, const char *name,
                         size_t prefix) {
     size_t k = strlen(name + prefix) + 1;
-    if (len + k + 2 > sizeof r->xattrs)
+    if (k == 1 || len + k + 2 > sizeof r->xattrs) /* an empty key would end the list */
         return len;
     ssize_t n = lgetxattr(path, name, r->xattrs + len + k, sizeof r->xattrs - len - k - 2);
     if (n < 0)

@@ -84,8 +84,10 @@ struct file_req { /* all pointers borrowed during file_begin() */
     bool has_mode;
     const char *owner, *group; /* CHMOD; NULL: leave */
     bool parents, recursive, missing_ok, replace, contents, only_new;
-    bool in_place;   /* WRITE: truncate and fill the file itself; a content that is cut stays so */
-    bool sniff;      /* READ: info.type by the first bytes, where the name says nothing */
+    bool in_place; /* WRITE: truncate and fill the file itself; a content that is cut stays so */
+    bool sniff;    /* READ: info.type by the first bytes, where the name says nothing */
+    bool unsynced; /* WRITE: do not wait for the disk to have it; a crash of the machine may undo it
+                    */
     bool keep_owner; /* UNTAR: give what is made to whom the archive names, by number; root only */
     bool xattrs, entries, network_ok; /* WATCH: entries with events; also on NFS, FUSE, SMB */
     unsigned depth;                   /* LIST: 1.. */
