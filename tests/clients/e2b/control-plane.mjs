@@ -62,7 +62,9 @@ class Sandbox {
       { stdio: ['ignore', log, log], env: { PATH: process.env.PATH, PINNACE_CONFIG: `${dir}/box.ini` } })
     fs.closeSync(log)
     this.process.on('error', () => {})
+    this.plane.processes.add(this.process)
     this.ended = new Promise((resolve) => this.process.on('exit', resolve))
+    this.ended.then(() => this.plane.processes.delete(this.process))
     for (let left = 500; (await this.ask('GET', '/health').catch(() => ({}))).status !== 204; left--) {
       if (!left || this.process.exitCode !== null) throw new Error(fs.readFileSync(`${dir}/log`, 'utf8'))
       await new Promise((resolve) => setTimeout(resolve, 10))
@@ -131,6 +133,8 @@ export class ControlPlane {
   constructor({ pinnace = process.env.PINNACE, version = VERSION, apiKey = `e2b_${randomBytes(20).toString('hex')}` } = {}) {
     Object.assign(this, { pinnace: path.resolve(pinnace), version, apiKey })
     this.sandboxes = new Map()
+    this.processes = new Set()
+    process.on('exit', () => this.processes.forEach((one) => one.kill('SIGKILL')))
     this.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'pinnace-e2b-'))
     fs.chmodSync(this.dir, 0o711)
   }
