@@ -16,7 +16,8 @@ void text_put(struct text *t, const char *bytes, size_t n) {
         n = t->cap - 1 - t->len;
         t->cut = true;
     }
-    memcpy(t->buf + t->len, bytes, n);
+    if (n > 0)
+        memcpy(t->buf + t->len, bytes, n);
     t->len += n;
     t->buf[t->len] = '\0';
 }

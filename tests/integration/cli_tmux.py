@@ -102,7 +102,7 @@ if not t.ok(b.wait_ready(), "the box is there", b):
 env = {k: v for k, v in os.environ.items() if k not in (*CLEAN, "TMUX", "TMUX_PANE")}
 env |= {"PINNACE_RUN_DIR": b.run_dir, "PS1": "outer$ ", "HISTFILE": "", "LESS": "", "LESSHISTFILE": "-"}
 p = Pane(env, "bash", "--norc", "--noprofile", "-i")
-p.line(f"PATH={os.path.dirname(t.pinnace)}:$PATH; TERM=screen; clear; stty -g >{t.dir}/before")
+p.line(f"PATH={os.path.dirname(t.binary('pinnace'))}:$PATH; TERM=screen; clear; stty -g >{t.dir}/before")
 p.line("echo before")
 t.ok(p.shows("^before$"), "a shell in tmux", p)
 plain = p.modes()

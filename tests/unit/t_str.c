@@ -16,7 +16,7 @@ static void text_stays_in_its_bounds(void) {
     memset(buf, 'z', sizeof buf);
     text_put(&t, "1234567", 7);
     OK(t.len == 7 && !t.cut && strcmp(buf, "1234567") == 0, "7 bytes fit into 8");
-    text_put(&t, "", 0);
+    text_put(&t, NULL, 0); /* as of an absent slice */
     text_add(&t, "%s", "");
     OK(!t.cut, "nothing more is not too much");
     text_put(&t, "8", 1);
