@@ -51,27 +51,59 @@ class Sandbox {
     const dir = path.join(this.plane.dir, this.id)
     this.port = await freePort()
     fs.mkdirSync(dir, { mode: 0o711 })
-    fs.writeFileSync(`${dir}/box.ini`, [
-      '[pinnace]', `run-dir = ${dir}/run`, '[engine]', 'enabled = no',
-      '[channel e2b]', 'dialect = e2b', `listen = tcp:127.0.0.1:${this.port}`, '',
-    ].join('\n'))
+    fs.writeFileSync(
+      `${dir}/box.ini`,
+      [
+        '[pinnace]',
+        `run-dir = ${dir}/run`,
+        '[engine]',
+        'enabled = no',
+        '[channel e2b]',
+        'dialect = e2b',
+        `listen = tcp:127.0.0.1:${this.port}`,
+        '',
+      ].join('\n'),
+    )
     const log = fs.openSync(`${dir}/log`, 'a')
     this.process = spawn(
       'unshare',
-      ['-p', '-f', '--mount-proc', '--kill-child', '--', `${HERE}/enter`, dir, this.plane.pinnace, '--'],
-      { stdio: ['ignore', log, log], env: { PATH: process.env.PATH, PINNACE_CONFIG: `${dir}/box.ini` } })
+      [
+        '-p',
+        '-f',
+        '--mount-proc',
+        '--kill-child',
+        '--',
+        `${HERE}/enter`,
+        dir,
+        this.plane.pinnace,
+        '--',
+      ],
+      {
+        stdio: ['ignore', log, log],
+        env: { PATH: process.env.PATH, PINNACE_CONFIG: `${dir}/box.ini` },
+      },
+    )
     fs.closeSync(log)
     this.process.on('error', () => {})
     this.plane.processes.add(this.process)
     this.ended = new Promise((resolve) => this.process.on('exit', resolve))
     this.ended.then(() => this.plane.processes.delete(this.process))
-    for (let left = 500; (await this.ask('GET', '/health').catch(() => ({}))).status !== 204; left--) {
-      if (!left || this.process.exitCode !== null) throw new Error(fs.readFileSync(`${dir}/log`, 'utf8'))
+    for (
+      let left = 500;
+      (await this.ask('GET', '/health').catch(() => ({}))).status !== 204;
+      left--
+    ) {
+      if (!left || this.process.exitCode !== null)
+        throw new Error(fs.readFileSync(`${dir}/log`, 'utf8'))
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     const told = await this.ask('POST', '/init', {
       accessToken: this.token,
-      envVars: { E2B_SANDBOX_ID: this.id, E2B_TEMPLATE_ID: this.asked.templateID, ...this.asked.envVars },
+      envVars: {
+        E2B_SANDBOX_ID: this.id,
+        E2B_TEMPLATE_ID: this.asked.templateID,
+        ...this.asked.envVars,
+      },
       defaultUser: 'user',
       timestamp: new Date().toISOString(),
     })
@@ -81,14 +113,24 @@ class Sandbox {
 
   ask(method, where, body) {
     return new Promise((resolve, reject) => {
-      const request = http.request({
-        host: '127.0.0.1', port: this.port, method, path: where, agent: false,
-        headers: { 'content-type': 'application/json', ...(this.token && { 'x-access-token': this.token }) },
-      }, async (response) => {
-        let text = ''
-        for await (const part of response) text += part
-        resolve({ status: response.statusCode, text })
-      })
+      const request = http.request(
+        {
+          host: '127.0.0.1',
+          port: this.port,
+          method,
+          path: where,
+          agent: false,
+          headers: {
+            'content-type': 'application/json',
+            ...(this.token && { 'x-access-token': this.token }),
+          },
+        },
+        async (response) => {
+          let text = ''
+          for await (const part of response) text += part
+          resolve({ status: response.statusCode, text })
+        },
+      )
       request.on('error', reject)
       request.end(body && JSON.stringify(body))
     })
@@ -112,25 +154,47 @@ class Sandbox {
 
   get view() {
     return {
-      sandboxID: this.id, templateID: this.asked.templateID ?? 'base', alias: 'base', clientID: 'local',
-      domain: null, envdVersion: this.plane.version, envdAccessToken: this.token, state: 'running',
-      startedAt: this.started.toISOString(), endAt: this.end.toISOString(), cpuCount: os.cpus().length,
-      memoryMB: Math.round(os.totalmem() / 2 ** 20), diskSizeMB: 1024, metadata: this.asked.metadata ?? {},
+      sandboxID: this.id,
+      templateID: this.asked.templateID ?? 'base',
+      alias: 'base',
+      clientID: 'local',
+      domain: null,
+      envdVersion: this.plane.version,
+      envdAccessToken: this.token,
+      state: 'running',
+      startedAt: this.started.toISOString(),
+      endAt: this.end.toISOString(),
+      cpuCount: os.cpus().length,
+      memoryMB: Math.round(os.totalmem() / 2 ** 20),
+      diskSizeMB: 1024,
+      metadata: this.asked.metadata ?? {},
     }
   }
 
   async metrics() {
     const m = JSON.parse((await this.ask('GET', '/metrics')).text)
-    return [{
-      timestamp: new Date(m.ts * 1000).toISOString(), timestampUnix: m.ts, cpuCount: m.cpu_count,
-      cpuUsedPct: m.cpu_used_pct, memUsed: m.mem_used, memTotal: m.mem_total, memCache: m.mem_cache,
-      diskUsed: m.disk_used, diskTotal: m.disk_total,
-    }]
+    return [
+      {
+        timestamp: new Date(m.ts * 1000).toISOString(),
+        timestampUnix: m.ts,
+        cpuCount: m.cpu_count,
+        cpuUsedPct: m.cpu_used_pct,
+        memUsed: m.mem_used,
+        memTotal: m.mem_total,
+        memCache: m.mem_cache,
+        diskUsed: m.disk_used,
+        diskTotal: m.disk_total,
+      },
+    ]
   }
 }
 
 export class ControlPlane {
-  constructor({ pinnace = process.env.PINNACE, version = VERSION, apiKey = `e2b_${randomBytes(20).toString('hex')}` } = {}) {
+  constructor({
+    pinnace = process.env.PINNACE,
+    version = VERSION,
+    apiKey = `e2b_${randomBytes(20).toString('hex')}`,
+  } = {}) {
     Object.assign(this, { pinnace: path.resolve(pinnace), version, apiKey })
     this.sandboxes = new Map()
     this.processes = new Set()
@@ -146,25 +210,37 @@ export class ControlPlane {
       return [server, `http://127.0.0.1:${server.address().port}`]
     }
     ;[this.api, this.apiUrl] = await listen((q, r) =>
-      this.serve(q, r).catch((e) => answer(r, 500, { code: 500, message: String(e) })))
+      this.serve(q, r).catch((e) => answer(r, 500, { code: 500, message: String(e) })),
+    )
     ;[this.edge, this.sandboxUrl] = await listen((q, r) => this.proxy(q, r))
     return this
   }
 
   get env() {
-    return { E2B_API_URL: this.apiUrl, E2B_SANDBOX_URL: this.sandboxUrl, E2B_API_KEY: this.apiKey, E2B_DEBUG: 'false' }
+    return {
+      E2B_API_URL: this.apiUrl,
+      E2B_SANDBOX_URL: this.sandboxUrl,
+      E2B_API_KEY: this.apiKey,
+      E2B_DEBUG: 'false',
+    }
   }
 
   // What clients ask of E2B: api.DOMAIN.
   async serve(request, response) {
     const url = new URL(request.url, 'http://x')
-    const [, id, what] = url.pathname.match(/^(?:\/v2)?\/sandboxes(?:\/([^/]+))?(?:\/([^/]+))?$/) ?? [, 'none']
-    if (request.headers['x-api-key'] !== this.apiKey) return answer(response, 401, { code: 401, message: 'wrong API key' })
+    const [, id, what] = url.pathname.match(
+      /^(?:\/v2)?\/sandboxes(?:\/([^/]+))?(?:\/([^/]+))?$/,
+    ) ?? [, 'none']
+    if (request.headers['x-api-key'] !== this.apiKey)
+      return answer(response, 401, { code: 401, message: 'wrong API key' })
     const body = await collect(request)
     const route = `${request.method} ${what ?? (id ? 'one' : 'all')}`
     if (route === 'POST all') {
       const made = new Sandbox(this, body)
-      await made.boot().catch(async (e) => { await made.kill(); throw e })
+      await made.boot().catch(async (e) => {
+        await made.kill()
+        throw e
+      })
       this.sandboxes.set(made.id, made)
       return answer(response, 201, made.view)
     }
@@ -172,20 +248,38 @@ export class ControlPlane {
     const s = this.sandboxes.get(id)
     if (!s) return answer(response, 404, { code: 404, message: `sandbox "${id}" not found` })
     switch (route) {
-      case 'GET one': return answer(response, 200, s.view)
-      case 'DELETE one': await s.kill(); return answer(response, 204)
-      case 'POST connect': s.expire(body.timeout ?? 300, true); return answer(response, 200, s.view)
-      case 'POST timeout': s.expire(body.timeout); return answer(response, 204)
-      case 'GET metrics': return answer(response, 200, await s.metrics())
-      case 'GET address': return answer(response, 200, { url: `http://127.0.0.1:${s.port}`, pid: s.process.pid })
-      default: return answer(response, 404, { code: 404, message: `no ${request.method} ${url.pathname} here` })
+      case 'GET one':
+        return answer(response, 200, s.view)
+      case 'DELETE one':
+        await s.kill()
+        return answer(response, 204)
+      case 'POST connect':
+        s.expire(body.timeout ?? 300, true)
+        return answer(response, 200, s.view)
+      case 'POST timeout':
+        s.expire(body.timeout)
+        return answer(response, 204)
+      case 'GET metrics':
+        return answer(response, 200, await s.metrics())
+      case 'GET address':
+        return answer(response, 200, { url: `http://127.0.0.1:${s.port}`, pid: s.process.pid })
+      default:
+        return answer(response, 404, {
+          code: 404,
+          message: `no ${request.method} ${url.pathname} here`,
+        })
     }
   }
 
   list(query, response) {
     const wanted = Object.fromEntries(new URLSearchParams(query.get('metadata') ?? ''))
-    let all = [...this.sandboxes.values()].map((s) => s.view)
-      .filter((s) => Object.entries(wanted).every(([k, v]) => s.metadata[decodeURIComponent(k)] === decodeURIComponent(v)))
+    let all = [...this.sandboxes.values()]
+      .map((s) => s.view)
+      .filter((s) =>
+        Object.entries(wanted).every(
+          ([k, v]) => s.metadata[decodeURIComponent(k)] === decodeURIComponent(v),
+        ),
+      )
       .sort((a, b) => b.startedAt.localeCompare(a.startedAt))
     const from = Number(query.get('nextToken') ?? 0)
     const limit = Number(query.get('limit') ?? 100)
@@ -202,14 +296,22 @@ export class ControlPlane {
       else answer(response, 502, { sandboxId: id, message: 'The sandbox was not found', code: 502 })
     }
     if (!s || Number(request.headers['e2b-sandbox-port'] ?? PORT) !== PORT) return gone()
-    const inner = http.request({
-      host: '127.0.0.1', port: s.port, method: request.method, path: request.url, headers: request.headers, agent: false,
-    }, (told) => {
-      response.writeHead(told.statusCode, told.headers)
-      told.on('error', () => response.destroy())
-      told.on('aborted', () => response.destroy())
-      told.pipe(response)
-    })
+    const inner = http.request(
+      {
+        host: '127.0.0.1',
+        port: s.port,
+        method: request.method,
+        path: request.url,
+        headers: request.headers,
+        agent: false,
+      },
+      (told) => {
+        response.writeHead(told.statusCode, told.headers)
+        told.on('error', () => response.destroy())
+        told.on('aborted', () => response.destroy())
+        told.pipe(response)
+      },
+    )
     inner.on('error', gone)
     response.on('close', () => inner.destroy())
     request.pipe(inner)
@@ -228,5 +330,6 @@ export class ControlPlane {
 if (fs.realpathSync(process.argv[1]) === fs.realpathSync(fileURLToPath(import.meta.url))) {
   const plane = await new ControlPlane().start()
   for (const [name, value] of Object.entries(plane.env)) console.log(`export ${name}=${value}`)
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => plane.stop().then(() => process.exit(0)))
+  for (const signal of ['SIGINT', 'SIGTERM'])
+    process.on(signal, () => plane.stop().then(() => process.exit(0)))
 }

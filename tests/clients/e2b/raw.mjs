@@ -81,7 +81,7 @@ export class Stream {
   // All further messages; the end is in `end`.
   async rest() {
     const messages = []
-    for (let m; (m = await this.next()); ) messages.push(m)
+    for (let m; (m = await this.next());) messages.push(m)
     return messages
   }
   // The error of a stream that has nothing but one.
@@ -138,7 +138,8 @@ export class Raw {
 
   // A unary call; message: an object, or the body as it is.
   call(rpc, message, headers = {}) {
-    const body = typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message)
+    const body =
+      typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message)
     return this.ask('POST', `/${rpc}`, {
       headers: { 'content-type': 'application/json', ...headers },
       body,

@@ -14,18 +14,33 @@ Object.assign(process.env, plane.env)
 const seen = `${D}/config/simple-update-notifier`
 fs.mkdirSync(seen, { recursive: true })
 fs.writeFileSync(`${seen}/e2b__cli.json`, JSON.stringify({ lastUpdateCheck: Date.now() + 1e9 }))
-const env = { ...process.env, HOME: D, XDG_CONFIG_HOME: `${D}/config`, NO_COLOR: '1', TERM: 'xterm' }
+const env = {
+  ...process.env,
+  HOME: D,
+  XDG_CONFIG_HOME: `${D}/config`,
+  NO_COLOR: '1',
+  TERM: 'xterm',
+}
 const CLI = ['node', new URL('node_modules/@e2b/cli/dist/index.js', import.meta.url).pathname]
 
 // {code, out, err} of a command line; `input`: what is piped into it, or 'ignore'.
 function run(argv, input = 'ignore') {
-  const p = spawn(argv[0], argv.slice(1), { env, stdio: [input === 'ignore' ? 'ignore' : 'pipe', 'pipe', 'pipe'] })
+  const p = spawn(argv[0], argv.slice(1), {
+    env,
+    stdio: [input === 'ignore' ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+  })
   const told = { p, out: '', err: '' }
-  p.stdout.on('data', (d) => { told.out += d })
-  p.stderr.on('data', (d) => { told.err += d })
+  p.stdout.on('data', (d) => {
+    told.out += d
+  })
+  p.stderr.on('data', (d) => {
+    told.err += d
+  })
   p.stdin?.on('error', () => {})
   if (input !== 'ignore' && input !== 'open') p.stdin.end(input)
-  told.ended = new Promise((resolve) => p.on('close', (code) => resolve(Object.assign(told, { code }))))
+  told.ended = new Promise((resolve) =>
+    p.on('close', (code) => resolve(Object.assign(told, { code }))),
+  )
   return told
 }
 const e2b = (...words) => run([...CLI, 'sandbox', ...words]).ended
@@ -35,7 +50,19 @@ const id = sbx.sandboxId
 await check('exec: output, variables, user, folder, exit code', async () => {
   const [plain, more] = await Promise.all([
     e2b('exec', id, 'echo out; echo err >&2; echo $GLOBAL; id -un'),
-    e2b('exec', '-u', 'root', '-c', '/usr', '-e', 'A=x y', id, 'sh', '-c', 'echo "$A"; id -un; pwd; exit 9'),
+    e2b(
+      'exec',
+      '-u',
+      'root',
+      '-c',
+      '/usr',
+      '-e',
+      'A=x y',
+      id,
+      'sh',
+      '-c',
+      'echo "$A"; id -un; pwd; exit 9',
+    ),
   ])
   assert.deepEqual([plain.code, plain.out, plain.err], [0, 'out\ng\nuser\n', 'err\n'])
   assert.deepEqual([more.code, more.out], [9, 'x y\nroot\n/usr\n'], more.err)
@@ -65,7 +92,11 @@ await check('exec: a signal to it ends the command', async () => {
   assert.ok(await until(() => r.out.includes('up'), 10000), r.err)
   r.p.kill('SIGTERM')
   await r.ended
-  assert.ok(await until(async () => !(await sbx.commands.list()).some((p) => p.args.join().includes('sleep 62'))))
+  assert.ok(
+    await until(
+      async () => !(await sbx.commands.list()).some((p) => p.args.join().includes('sleep 62')),
+    ),
+  )
 })
 
 await check('connect: a terminal', async () => {
@@ -80,8 +111,15 @@ await check('connect: a terminal', async () => {
 })
 
 await check('list, metrics', async () => {
-  const [list, metrics] = await Promise.all([e2b('list', '-f', 'json'), e2b('metrics', id, '--format', 'json')])
-  assert.deepEqual(JSON.parse(list.out).map((s) => [s.sandboxId, s.metadata]), [[id, { name: 'one' }]], list.err)
+  const [list, metrics] = await Promise.all([
+    e2b('list', '-f', 'json'),
+    e2b('metrics', id, '--format', 'json'),
+  ])
+  assert.deepEqual(
+    JSON.parse(list.out).map((s) => [s.sandboxId, s.metadata]),
+    [[id, { name: 'one' }]],
+    list.err,
+  )
   const m = JSON.parse(metrics.out.trim().split('\n')[0])
   assert.ok(m.memTotal > 0 && m.diskTotal > 0 && m.cpuCount > 0, metrics.out + metrics.err)
 })

@@ -3,10 +3,27 @@ import assert from 'node:assert/strict'
 import crypto from 'node:crypto'
 import fs from 'node:fs'
 import {
-  AuthenticationError, CommandExitError, InvalidArgumentError, NotFoundError, Sandbox, SandboxError,
+  AuthenticationError,
+  CommandExitError,
+  InvalidArgumentError,
+  NotFoundError,
+  Sandbox,
+  SandboxError,
   TimeoutError,
 } from 'e2b'
-import { check, done, fails, gone, mark, noise, running, sha256, sleep, text, until } from './tap.mjs'
+import {
+  check,
+  done,
+  fails,
+  gone,
+  mark,
+  noise,
+  running,
+  sha256,
+  sleep,
+  text,
+  until,
+} from './tap.mjs'
 import { Raw, printed } from './raw.mjs'
 
 const D = process.env.BOX_FILES
@@ -54,15 +71,33 @@ await check('a file that is not executable: 126', async () => {
 
 // As the agent's language prints them, which has names for these. A core may have been dumped.
 const SIGNALS = {
-  1: 'hangup', 2: 'interrupt', 3: 'quit', 4: 'illegal instruction', 5: 'trace/breakpoint trap', 6: 'aborted',
-  7: 'bus error', 8: 'floating point exception', 9: 'killed', 10: 'user defined signal 1',
-  11: 'segmentation fault', 12: 'user defined signal 2', 13: 'broken pipe', 14: 'alarm clock', 15: 'terminated',
-  16: 'signal 16', 24: 'signal 24', 31: 'signal 31', 34: 'signal 34', 64: 'signal 64',
+  1: 'hangup',
+  2: 'interrupt',
+  3: 'quit',
+  4: 'illegal instruction',
+  5: 'trace/breakpoint trap',
+  6: 'aborted',
+  7: 'bus error',
+  8: 'floating point exception',
+  9: 'killed',
+  10: 'user defined signal 1',
+  11: 'segmentation fault',
+  12: 'user defined signal 2',
+  13: 'broken pipe',
+  14: 'alarm clock',
+  15: 'terminated',
+  16: 'signal 16',
+  24: 'signal 24',
+  31: 'signal 31',
+  34: 'signal 34',
+  64: 'signal 64',
 }
 await check('death by each signal has its name, and no exit code of its own', async () => {
   const core = ' (core dumped)'
   for (const [signal, name] of Object.entries(SIGNALS)) {
-    const e = await failed(run(`ulimit -c 0; exec sh -c 'kill -${signal} $$; echo survived ${signal}'`))
+    const e = await failed(
+      run(`ulimit -c 0; exec sh -c 'kill -${signal} $$; echo survived ${signal}'`),
+    )
     const said = e.error.endsWith(core) ? e.error.slice(0, -core.length) : e.error
     assert.deepEqual([e.exitCode, said], [-1, `signal: ${name}`], signal)
   }
@@ -99,7 +134,14 @@ await check('a cwd that is not there, or a file, or not for this user', async ()
 })
 
 await check('envs: any text', async () => {
-  const envs = { A: 'bar baz', Q: `"'\\$x\`y\``, N: 'one\ntwo', U: 'héllo 日本', E: '', EQ: 'a=b=c' }
+  const envs = {
+    A: 'bar baz',
+    Q: `"'\\$x\`y\``,
+    N: 'one\ntwo',
+    U: 'héllo 日本',
+    E: '',
+    EQ: 'a=b=c',
+  }
   const r = await run('printf "%s|%s|%s|%s|%s|%s" "$A" "$Q" "$N" "$U" "${E-unset}" "$EQ"', { envs })
   assert.equal(r.stdout, Object.values(envs).join('|'))
 })
@@ -109,16 +151,24 @@ await check('envs win over what the agent sets', async () => {
   assert.equal(r.stdout, '/tmp me\n')
 })
 
-await check('the environment: the image\'s, the user\'s, and no secret of pinnace\'s own', async () => {
-  const r = await run('env -0 | tr "\\0" "\\n"', { user: 'user', envs: { A: '1' } })
-  const env = Object.fromEntries(r.stdout.trim().split('\n').map((line) => line.split(/=(.*)/s, 2)))
-  assert.deepEqual([env.USER, env.LOGNAME, env.A], ['user', 'user', '1'])
-  assert.equal(env.HOME, (await run('echo ~user')).stdout.trim())
-  assert.match(env.PATH, /(^|:)\/usr\/bin(:|$)/)
-  assert.deepEqual([env.IMAGE_ENV, env.E2B_SANDBOX], ['as in its Dockerfile', 'true'])
-  assert.ok(env.PINNACE_JOB)
-  assert.ok(!r.stdout.includes('for the channel only'), r.stdout)
-})
+await check(
+  "the environment: the image's, the user's, and no secret of pinnace's own",
+  async () => {
+    const r = await run('env -0 | tr "\\0" "\\n"', { user: 'user', envs: { A: '1' } })
+    const env = Object.fromEntries(
+      r.stdout
+        .trim()
+        .split('\n')
+        .map((line) => line.split(/=(.*)/s, 2)),
+    )
+    assert.deepEqual([env.USER, env.LOGNAME, env.A], ['user', 'user', '1'])
+    assert.equal(env.HOME, (await run('echo ~user')).stdout.trim())
+    assert.match(env.PATH, /(^|:)\/usr\/bin(:|$)/)
+    assert.deepEqual([env.IMAGE_ENV, env.E2B_SANDBOX], ['as in its Dockerfile', 'true'])
+    assert.ok(env.PINNACE_JOB)
+    assert.ok(!r.stdout.includes('for the channel only'), r.stdout)
+  },
+)
 
 await check('no descriptor but the three, and no signal blocked or ignored', async () => {
   const r = await run('cd /proc/self/fd; echo *; exec grep -E "^Sig(Blk|Ign)" /proc/self/status')
@@ -146,11 +196,14 @@ await check('a command of 100 KiB, and a variable of as much', async () => {
   assert.equal((await run('echo ${#A}', { envs: { A: long } })).stdout, `${100 << 10}\n`)
 })
 
-await check('a command that is too long for the kernel is an error, and the next one works', async () => {
-  const e = await run(`echo ${'x'.repeat(200 << 10)}`).catch((e) => e)
-  assert.ok(e instanceof SandboxError, String(e))
-  assert.equal((await run('echo still')).stdout, 'still\n')
-})
+await check(
+  'a command that is too long for the kernel is an error, and the next one works',
+  async () => {
+    const e = await run(`echo ${'x'.repeat(200 << 10)}`).catch((e) => e)
+    assert.ok(e instanceof SandboxError, String(e))
+    assert.equal((await run('echo still')).stdout, 'still\n')
+  },
+)
 
 await check('odd text in a command', async () => {
   const odd = `a'b"c\\d$(echo no)\`e\`\t€ 🚢`
@@ -165,7 +218,10 @@ await check('output comes as it is printed', async () => {
   await run('for i in 1 2 3; do echo $i; sleep 0.15; done', {
     onStdout: (s) => seen.push([s, Date.now() - began]),
   })
-  assert.deepEqual(seen.map(([s]) => s), ['1\n', '2\n', '3\n'])
+  assert.deepEqual(
+    seen.map(([s]) => s),
+    ['1\n', '2\n', '3\n'],
+  )
   assert.ok(seen[2][1] - seen[0][1] > 200, JSON.stringify(seen))
 })
 
@@ -189,16 +245,26 @@ await check('what is no UTF-8 becomes replacement characters', async () => {
   assert.equal((await run(`printf 'a\\xffb'`)).stdout, 'a\ufffdb')
 })
 
-await check('64 MiB arrive intact', async () => {
-  const body = text(64 << 20)
-  fs.writeFileSync(`${D}/big`, body)
-  const hash = crypto.createHash('sha256')
-  let n = 0
-  const r = await run(`cat ${D}/big`, { onStdout: (s) => { hash.update(s); n += s.length }, timeoutMs: 50000 })
-  assert.equal(r.exitCode, 0)
-  assert.equal(n, body.length)
-  assert.equal(hash.digest('hex'), sha256(body))
-}, 50)
+await check(
+  '64 MiB arrive intact',
+  async () => {
+    const body = text(64 << 20)
+    fs.writeFileSync(`${D}/big`, body)
+    const hash = crypto.createHash('sha256')
+    let n = 0
+    const r = await run(`cat ${D}/big`, {
+      onStdout: (s) => {
+        hash.update(s)
+        n += s.length
+      },
+      timeoutMs: 50000,
+    })
+    assert.equal(r.exitCode, 0)
+    assert.equal(n, body.length)
+    assert.equal(hash.digest('hex'), sha256(body))
+  },
+  50,
+)
 
 await check('8 MiB on each stream at once arrive intact', async () => {
   const body = text(8 << 20)
@@ -211,7 +277,9 @@ await check('8 MiB on each stream at once arrive intact', async () => {
 await check('16 MiB of any bytes arrive intact', async () => {
   const body = noise(16 << 20)
   fs.writeFileSync(`${D}/noise`, body)
-  const r = await raw.open('process.Process/Start', { process: { cmd: '/bin/cat', args: [`${D}/noise`] } })
+  const r = await raw.open('process.Process/Start', {
+    process: { cmd: '/bin/cat', args: [`${D}/noise`] },
+  })
   assert.equal(sha256(printed(await r.rest())), sha256(body))
 })
 
@@ -225,8 +293,13 @@ await check('a child that holds the output does not hold up the end', async () =
 })
 
 await check('fifty at once', async () => {
-  const all = await Promise.all(Array.from({ length: 50 }, (_, i) => run(`sleep 0.2; echo ${i}; exit 0`)))
-  assert.deepEqual(all.map((r) => r.stdout), all.map((_, i) => `${i}\n`))
+  const all = await Promise.all(
+    Array.from({ length: 50 }, (_, i) => run(`sleep 0.2; echo ${i}; exit 0`)),
+  )
+  assert.deepEqual(
+    all.map((r) => r.stdout),
+    all.map((_, i) => `${i}\n`),
+  )
 })
 
 // --- in the background
@@ -236,7 +309,11 @@ await check('the pid is the true one, and the list has what was asked', async ()
   assert.ok(await until(() => h.stdout === `${h.pid}\n`), `${h.pid} is not ${h.stdout}`)
   const p = (await commands.list()).find((p) => p.pid === h.pid)
   assert.deepEqual(p, {
-    pid: h.pid, cmd: '/bin/bash', args: ['-l', '-c', 'echo $$; sleep 60'], envs: { A: 'b c' }, cwd: '/usr',
+    pid: h.pid,
+    cmd: '/bin/bash',
+    args: ['-l', '-c', 'echo $$; sleep 60'],
+    envs: { A: 'b c' },
+    cwd: '/usr',
   })
   await h.kill()
   assert.ok(await until(async () => !(await commands.list()).some((p) => p.pid === h.pid)))
@@ -275,9 +352,15 @@ await check('nobody has this pid', async () => {
 
 await check('disconnect leaves it running; who connects later has what comes later', async () => {
   let first = ''
-  const h = await start('echo a; until [ -e go1 ]; do sleep 0.02; done; echo b; sleep 0.2; echo c', {
-    cwd: D, onStdout: (s) => { first += s },
-  })
+  const h = await start(
+    'echo a; until [ -e go1 ]; do sleep 0.02; done; echo b; sleep 0.2; echo c',
+    {
+      cwd: D,
+      onStdout: (s) => {
+        first += s
+      },
+    },
+  )
   await until(() => first)
   await h.disconnect()
   const c = await commands.connect(h.pid)
@@ -318,20 +401,27 @@ await check('several watch one command', async () => {
   }
 })
 
-await check('one that does not read stalls neither the command nor the others', async () => {
-  const body = fs.readFileSync(`${D}/big`).subarray(0, 24 << 20)
-  fs.writeFileSync(`${D}/some`, body)
-  const h = await start(`until [ -e go3 ]; do sleep 0.02; done; cat ${D}/some`, { cwd: D })
-  const idle = await raw.open('process.Process/Connect', { process: { pid: h.pid } })
-  assert.ok((await idle.next()).event.start) // and not a byte more
-  fs.writeFileSync(`${D}/go3`, '')
-  const r = await h.wait()
-  assert.equal(sha256(r.stdout), sha256(body))
-  idle.close()
-}, 30)
+await check(
+  'one that does not read stalls neither the command nor the others',
+  async () => {
+    const body = fs.readFileSync(`${D}/big`).subarray(0, 24 << 20)
+    fs.writeFileSync(`${D}/some`, body)
+    const h = await start(`until [ -e go3 ]; do sleep 0.02; done; cat ${D}/some`, { cwd: D })
+    const idle = await raw.open('process.Process/Connect', { process: { pid: h.pid } })
+    assert.ok((await idle.next()).event.start) // and not a byte more
+    fs.writeFileSync(`${D}/go3`, '')
+    const r = await h.wait()
+    assert.equal(sha256(r.stdout), sha256(body))
+    idle.close()
+  },
+  30,
+)
 
 await check('what was printed while nobody listened can be asked for', async () => {
-  const h = await start('echo a; echo b >&2; until [ -e go4 ]; do sleep 0.02; done; echo c; exit 6', { cwd: D })
+  const h = await start(
+    'echo a; echo b >&2; until [ -e go4 ]; do sleep 0.02; done; echo c; exit 6',
+    { cwd: D },
+  )
   await until(() => h.stdout)
   await h.disconnect()
   const asked = { process: { pid: h.pid }, replay: true }
@@ -370,7 +460,8 @@ await check('stdin: 4 MiB in one message, of any bytes', async () => {
 await check('stdin: many messages keep their order', async () => {
   const body = text(512 << 10)
   const h = await start('sha256sum', { stdin: true })
-  for (let at = 0; at < body.length; at += 8 << 10) await h.sendStdin(body.subarray(at, at + (8 << 10)))
+  for (let at = 0; at < body.length; at += 8 << 10)
+    await h.sendStdin(body.subarray(at, at + (8 << 10)))
   await h.closeStdin()
   assert.equal((await h.wait()).stdout.split(' ')[0], sha256(body))
 })
@@ -412,7 +503,15 @@ await check('stdin: closed is closed', async () => {
 await check('stdin: a full pipe makes the sender wait, and nobody else', async () => {
   const h = await start('sleep 60', { stdin: true })
   let settled = false
-  const sends = h.sendStdin(new Uint8Array(300 << 10)).then(() => 'sent', (e) => e).finally(() => { settled = true })
+  const sends = h
+    .sendStdin(new Uint8Array(300 << 10))
+    .then(
+      () => 'sent',
+      (e) => e,
+    )
+    .finally(() => {
+      settled = true
+    })
   await sleep(300)
   assert.equal(settled, false)
   assert.equal((await run('echo free')).stdout, 'free\n')
@@ -425,7 +524,10 @@ await check('stdin: a full pipe makes the sender wait, and nobody else', async (
 await check('a timeout is told as one, and leaves nobody of the tree', async () => {
   const m = mark()
   const began = Date.now()
-  await fails(run(`(setsid sleep ${m} &); sleep ${m} & sleep ${m}`, { timeoutMs: 500 }), TimeoutError)
+  await fails(
+    run(`(setsid sleep ${m} &); sleep ${m} & sleep ${m}`, { timeoutMs: 500 }),
+    TimeoutError,
+  )
   assert.ok(Date.now() - began < 3000)
   assert.ok(await gone(m), `${running(m).length} still there`)
 })
@@ -450,7 +552,15 @@ await check('a timeout comes also where nobody is connected', async () => {
 
 await check('what was printed before a timeout is there', async () => {
   let out = ''
-  await fails(run('echo before; sleep 60', { timeoutMs: 500, onStdout: (s) => { out += s } }), TimeoutError)
+  await fails(
+    run('echo before; sleep 60', {
+      timeoutMs: 500,
+      onStdout: (s) => {
+        out += s
+      },
+    }),
+    TimeoutError,
+  )
   assert.equal(out, 'before\n')
 })
 

@@ -25,13 +25,19 @@ await check('configureUser, setConfig, getConfig', async () => {
 await check('init, status, add, commit', async () => {
   await git.init(repo, { initialBranch: 'main' })
   assert.equal((await git.status(repo)).currentBranch, 'main')
-  await files.write([{ path: `${repo}/a`, data: 'a\n' }, { path: `${repo}/with space`, data: 'b\n' }])
+  await files.write([
+    { path: `${repo}/a`, data: 'a\n' },
+    { path: `${repo}/with space`, data: 'b\n' },
+  ])
   let s = await git.status(repo)
   assert.deepEqual([s.untrackedCount, s.hasStaged, s.isClean], [2, false, false])
   await git.add(repo)
   s = await git.status(repo)
   assert.deepEqual([s.stagedCount, s.hasStaged], [2, true])
-  await git.commit(repo, 'a message with "quotes" and $dollars', { authorName: 'Other', authorEmail: 'o@example.org' })
+  await git.commit(repo, 'a message with "quotes" and $dollars', {
+    authorName: 'Other',
+    authorEmail: 'o@example.org',
+  })
   assert.equal((await git.status(repo)).isClean, true)
   const log = await sbx.commands.run('git log --format="%an|%s"', { cwd: repo })
   assert.equal(log.stdout, 'Other|a message with "quotes" and $dollars\n')
@@ -75,7 +81,7 @@ await check('remotes, push, clone, pull', async () => {
   assert.equal(fs.readFileSync(`${copy}/c`, 'utf8'), 'c\n')
 })
 
-await check('a failure has git\'s words and code', async () => {
+await check("a failure has git's words and code", async () => {
   const e = await fails(git.checkoutBranch(repo, 'no-such'), CommandExitError)
   assert.equal(e.exitCode, 1)
   assert.match(e.stderr, /no-such/)

@@ -20,7 +20,13 @@ await check('commands, files, terminals', async () => {
   assert.equal(await sbx.files.read(`${D}/a/b`), 'content')
   await fails(sbx.files.read(`${D}/none`), FileNotFoundError)
   let out = ''
-  const t = await sbx.pty.create({ cols: 80, rows: 24, onData: (d) => { out += Buffer.from(d) } })
+  const t = await sbx.pty.create({
+    cols: 80,
+    rows: 24,
+    onData: (d) => {
+      out += Buffer.from(d)
+    },
+  })
   await sbx.pty.sendInput(t.pid, Buffer.from('echo "t""ty"; exit\n'))
   await t.wait()
   assert.match(out, /tty/)

@@ -1,8 +1,27 @@
 // Terminals by the SDK.
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
-import { CommandExitError, InvalidArgumentError, NotFoundError, Sandbox, SandboxError, TimeoutError } from 'e2b'
-import { check, done, fails, gone, mark, noise, running, sha256, skip, sleep, until } from './tap.mjs'
+import {
+  CommandExitError,
+  InvalidArgumentError,
+  NotFoundError,
+  Sandbox,
+  SandboxError,
+  TimeoutError,
+} from 'e2b'
+import {
+  check,
+  done,
+  fails,
+  gone,
+  mark,
+  noise,
+  running,
+  sha256,
+  skip,
+  sleep,
+  until,
+} from './tap.mjs'
 
 const D = process.env.BOX_FILES
 const sbx = await Sandbox.create()
@@ -13,15 +32,24 @@ async function open(opts) {
   const t = { out: '', bytes: 0 }
   const decoder = new TextDecoder()
   t.handle = await pty.create({
-    cols: 80, rows: 24, timeoutMs: 20000, ...opts,
-    onData: (d) => { t.bytes += d.length; t.out += decoder.decode(d, { stream: true }) },
+    cols: 80,
+    rows: 24,
+    timeoutMs: 20000,
+    ...opts,
+    onData: (d) => {
+      t.bytes += d.length
+      t.out += decoder.decode(d, { stream: true })
+    },
   })
   t.pid = t.handle.pid
   t.send = (text) => pty.sendInput(t.pid, Buffer.from(text))
-  t.shows = async (text, ms) => assert.ok(
-    await until(() => (text instanceof RegExp ? text.test(t.out) : t.out.includes(text)), ms),
-    `no ${text} in ${JSON.stringify(t.out.slice(-2000))}`)
-  t.exits = (code) => fails(t.handle.wait(), CommandExitError).then((e) => assert.equal(e.exitCode, code))
+  t.shows = async (text, ms) =>
+    assert.ok(
+      await until(() => (text instanceof RegExp ? text.test(t.out) : t.out.includes(text)), ms),
+      `no ${text} in ${JSON.stringify(t.out.slice(-2000))}`,
+    )
+  t.exits = (code) =>
+    fails(t.handle.wait(), CommandExitError).then((e) => assert.equal(e.exitCode, code))
   return t
 }
 // What the shell prints is not what is typed: the terminal echoes that, too.
@@ -29,7 +57,9 @@ const say = (word) => `echo "${word[0]}""${word.slice(1)}"\n`
 
 await check('a terminal, with its size, TERM and variables', async () => {
   const t = await open({ envs: { FOO: 'bar' } })
-  await t.send('stty size; echo "$FOO=$TERM=$LANG=$LC_ALL"; tty; test -t 0 && test -t 1 && test -t 2; echo "tty:$?"\n')
+  await t.send(
+    'stty size; echo "$FOO=$TERM=$LANG=$LC_ALL"; tty; test -t 0 && test -t 1 && test -t 2; echo "tty:$?"\n',
+  )
   await t.shows('24 80\r\n')
   await t.shows('bar=xterm-256color=C.UTF-8=C.UTF-8')
   await t.shows(/\/dev\/pts\/\d+/)
@@ -108,10 +138,16 @@ await check('text of any script, there and back', async () => {
 await check('256 KiB of input arrive in order', async () => {
   const t = await open()
   const body = Buffer.from(noise(192 << 10).toString('base64'))
-  await t.send(`stty raw -echo; ${say('ready')}head -c ${body.length} | sha256sum; stty sane; exit\n`.replace('\nhead', '; head'))
+  await t.send(
+    `stty raw -echo; ${say('ready')}head -c ${body.length} | sha256sum; stty sane; exit\n`.replace(
+      '\nhead',
+      '; head',
+    ),
+  )
   await t.shows('ready')
   await sleep(100)
-  for (let at = 0; at < body.length; at += 16 << 10) await pty.sendInput(t.pid, body.subarray(at, at + (16 << 10)))
+  for (let at = 0; at < body.length; at += 16 << 10)
+    await pty.sendInput(t.pid, body.subarray(at, at + (16 << 10)))
   await t.shows(sha256(body))
   await t.handle.wait()
 })
@@ -128,7 +164,11 @@ await check('much output is complete', async () => {
 await check('connect: two see the same, either may type', async () => {
   const t = await open()
   let other = ''
-  const c = await pty.connect(t.pid, { onData: (d) => { other += Buffer.from(d) } })
+  const c = await pty.connect(t.pid, {
+    onData: (d) => {
+      other += Buffer.from(d)
+    },
+  })
   assert.equal(c.pid, t.pid)
   await t.send(say('both'))
   await t.shows('both\r\n')
@@ -143,7 +183,11 @@ await check('disconnect leaves it there', async () => {
   await t.send('KEPT=yes\n')
   await t.handle.disconnect()
   let out = ''
-  const c = await pty.connect(t.pid, { onData: (d) => { out += Buffer.from(d) } })
+  const c = await pty.connect(t.pid, {
+    onData: (d) => {
+      out += Buffer.from(d)
+    },
+  })
   await pty.sendInput(t.pid, Buffer.from('echo "ke""pt=$KEPT"; exit\n'))
   await c.wait()
   assert.match(out, /kept=yes/)
@@ -152,7 +196,10 @@ await check('disconnect leaves it there', async () => {
 await check('it is in the list', async () => {
   const t = await open({ cwd: '/usr', envs: { FOO: 'x' } })
   const p = (await sbx.commands.list()).find((p) => p.pid === t.pid)
-  assert.deepEqual([p.cmd, p.args, p.cwd, p.envs.FOO, p.envs.TERM], ['/bin/bash', ['-i', '-l'], '/usr', 'x', 'xterm-256color'])
+  assert.deepEqual(
+    [p.cmd, p.args, p.cwd, p.envs.FOO, p.envs.TERM],
+    ['/bin/bash', ['-i', '-l'], '/usr', 'x', 'xterm-256color'],
+  )
   await t.handle.kill()
 })
 
@@ -207,7 +254,10 @@ await check('what makes no sense of a terminal, and of what is none', async () =
 const FULL = 'a full-screen program: drawn, used, resized, left'
 if (['/usr/bin/less', '/bin/less'].some((path) => fs.existsSync(path))) {
   await check(FULL, async () => {
-    fs.writeFileSync(`${D}/lines`, Array.from({ length: 1000 }, (_, i) => `line ${i + 1} of it\n`).join(''))
+    fs.writeFileSync(
+      `${D}/lines`,
+      Array.from({ length: 1000 }, (_, i) => `line ${i + 1} of it\n`).join(''),
+    )
     const t = await open({ envs: { LESS: '', PS1: '<prompt>' } })
     await t.send(`less ${D}/lines\n`)
     await t.shows('\x1b[?1049h')
@@ -218,7 +268,10 @@ if (['/usr/bin/less', '/bin/less'].some((path) => fs.existsSync(path))) {
     const before = t.out.length
     await pty.resize(t.pid, { cols: 80, rows: 40 })
     const drawn = () => t.out.slice(before).split('\r\n').length // 39 lines and the prompt
-    assert.ok(await until(() => drawn() >= 40), `${drawn()} lines: ${JSON.stringify(t.out.slice(before))}`)
+    assert.ok(
+      await until(() => drawn() >= 40),
+      `${drawn()} lines: ${JSON.stringify(t.out.slice(before))}`,
+    )
     await t.send('q')
     await t.shows('\x1b[?1049l')
     await t.send(say('back'))
@@ -232,11 +285,16 @@ if (['/usr/bin/less', '/bin/less'].some((path) => fs.existsSync(path))) {
 await check('twenty terminals at once', async () => {
   const all = await Promise.all(Array.from({ length: 20 }, () => open()))
   await Promise.all(all.map((t, i) => t.send(`echo "n""r=${i}="; exit ${i}\n`)))
-  await Promise.all(all.map(async (t, i) => {
-    const code = await t.handle.wait().then((r) => r.exitCode, (e) => e.exitCode)
-    assert.equal(code, i)
-    assert.ok(t.out.includes(`nr=${i}=`), t.out)
-  }))
+  await Promise.all(
+    all.map(async (t, i) => {
+      const code = await t.handle.wait().then(
+        (r) => r.exitCode,
+        (e) => e.exitCode,
+      )
+      assert.equal(code, i)
+      assert.ok(t.out.includes(`nr=${i}=`), t.out)
+    }),
+  )
 })
 
 done()

@@ -1,7 +1,14 @@
 // Sandboxes by the SDK and a control plane: made, found, given tokens and variables, ended.
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
-import { AuthenticationError, E2B, Sandbox, SandboxNotFoundError, TimeoutError, getSignature } from 'e2b'
+import {
+  AuthenticationError,
+  E2B,
+  Sandbox,
+  SandboxNotFoundError,
+  TimeoutError,
+  getSignature,
+} from 'e2b'
 import { ControlPlane, VERSION } from './control-plane.mjs'
 import { Raw } from './raw.mjs'
 import { check, done, fails, gone, mark, running, until } from './tap.mjs'
@@ -10,13 +17,21 @@ const plane = await new ControlPlane().start()
 Object.assign(process.env, plane.env)
 // Is this process below that one?
 function isOf(pid, ancestor) {
-  while (pid > 1 && pid !== ancestor) pid = Number(fs.readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) \S /s, '').split(' ')[0])
+  while (pid > 1 && pid !== ancestor)
+    pid = Number(
+      fs
+        .readFileSync(`/proc/${pid}/stat`, 'latin1')
+        .replace(/^.*\) \S /s, '')
+        .split(' ')[0],
+    )
   return pid === ancestor
 }
 const address = (sbx) => `http://127.0.0.1:${plane.sandboxes.get(sbx.sandboxId).port}`
 
 const sbx = await Sandbox.create({
-  metadata: { project: 'a b&c', n: '1' }, envs: { GLOBAL: 'g', BOTH: 'global' }, timeoutMs: 120_000,
+  metadata: { project: 'a b&c', n: '1' },
+  envs: { GLOBAL: 'g', BOTH: 'global' },
+  timeoutMs: 120_000,
 })
 
 await check('it runs, as the user of the template, in the home', async () => {
@@ -32,7 +47,13 @@ await check('its variables reach every command; those of a call win', async () =
   const r = await sbx.commands.run('echo $GLOBAL $BOTH', { envs: { BOTH: 'call' } })
   assert.equal(r.stdout, 'g call\n')
   let out = ''
-  const t = await sbx.pty.create({ cols: 80, rows: 24, onData: (d) => { out += Buffer.from(d) } })
+  const t = await sbx.pty.create({
+    cols: 80,
+    rows: 24,
+    onData: (d) => {
+      out += Buffer.from(d)
+    },
+  })
   await sbx.pty.sendInput(t.pid, Buffer.from('echo "<$GLOBAL"">"; exit\n'))
   await t.wait()
   assert.match(out, /<g>/)
@@ -43,7 +64,7 @@ await check('commands know where they are', async () => {
   assert.equal(r.stdout, `true ${sbx.sandboxId}\n`)
 })
 
-await check('files are the user\'s', async () => {
+await check("files are the user's", async () => {
   await sbx.files.write('mine', 'x')
   const i = await sbx.files.getInfo('mine')
   assert.deepEqual([i.owner, i.group, i.mode], ['user', 'user', 0o644])
@@ -54,16 +75,29 @@ await check('files are the user\'s', async () => {
 
 await check('getInfo and list of the control plane', async () => {
   const i = await sbx.getInfo()
-  assert.deepEqual([i.sandboxId, i.metadata, i.envdVersion, i.state],
-    [sbx.sandboxId, { project: 'a b&c', n: '1' }, VERSION, 'running'])
+  assert.deepEqual(
+    [i.sandboxId, i.metadata, i.envdVersion, i.state],
+    [sbx.sandboxId, { project: 'a b&c', n: '1' }, VERSION, 'running'],
+  )
   const found = await Sandbox.list({ query: { metadata: { project: 'a b&c' } } }).nextItems()
-  assert.deepEqual(found.map((s) => s.sandboxId), [sbx.sandboxId])
-  assert.deepEqual(await Sandbox.list({ query: { metadata: { project: 'other' } } }).nextItems(), [])
+  assert.deepEqual(
+    found.map((s) => s.sandboxId),
+    [sbx.sandboxId],
+  )
+  assert.deepEqual(
+    await Sandbox.list({ query: { metadata: { project: 'other' } } }).nextItems(),
+    [],
+  )
 })
 
 await check('metrics make sense', async () => {
   const [m] = await sbx.getMetrics()
-  const meminfo = Object.fromEntries(fs.readFileSync('/proc/meminfo', 'utf8').match(/^\w+:\s+\d+/gm).map((l) => l.split(/:\s+/)))
+  const meminfo = Object.fromEntries(
+    fs
+      .readFileSync('/proc/meminfo', 'utf8')
+      .match(/^\w+:\s+\d+/gm)
+      .map((l) => l.split(/:\s+/)),
+  )
   assert.ok(Math.abs(m.timestamp - Date.now()) < 5000)
   assert.equal(m.memTotal, Number(meminfo.MemTotal) * 1024)
   assert.ok(m.memUsed > 0 && m.memUsed < m.memTotal, `${m.memUsed}`)
@@ -91,22 +125,39 @@ await check('connect: the same sandbox', async () => {
 })
 
 await check('a client object with options of its own', async () => {
-  const client = new E2B({ apiKey: plane.apiKey, apiUrl: plane.apiUrl, sandboxUrl: plane.sandboxUrl })
+  const client = new E2B({
+    apiKey: plane.apiKey,
+    apiUrl: plane.apiUrl,
+    sandboxUrl: plane.sandboxUrl,
+  })
   const same = await client.Sandbox.connect(sbx.sandboxId)
   assert.equal((await same.commands.run('echo hi')).stdout, 'hi\n')
-  await fails(Sandbox.connect(sbx.sandboxId, { apiKey: `e2b_${'0'.repeat(40)}` }), AuthenticationError)
+  await fails(
+    Sandbox.connect(sbx.sandboxId, { apiKey: `e2b_${'0'.repeat(40)}` }),
+    AuthenticationError,
+  )
 })
 
 // --- tokens
 
 await check('without the token nobody gets in, but for /health', async () => {
   const url = address(sbx)
-  for (const headers of [{}, { 'x-access-token': 'wrong' }, { authorization: `Bearer ${sbx.envdAccessToken}` }]) {
+  for (const headers of [
+    {},
+    { 'x-access-token': 'wrong' },
+    { authorization: `Bearer ${sbx.envdAccessToken}` },
+  ]) {
     const raw = new Raw(url, headers)
     const calls = [
-      raw.call('process.Process/List', {}), raw.ask('GET', '/metrics'), raw.ask('GET', '/envs'),
-      raw.call('filesystem.Filesystem/Stat', { path: '/' }), raw.ask('GET', '/files?path=/etc/passwd'),
-      raw.ask('POST', '/files?path=/tmp/x', { body: 'x', headers: { 'content-type': 'application/octet-stream' } }),
+      raw.call('process.Process/List', {}),
+      raw.ask('GET', '/metrics'),
+      raw.ask('GET', '/envs'),
+      raw.call('filesystem.Filesystem/Stat', { path: '/' }),
+      raw.ask('GET', '/files?path=/etc/passwd'),
+      raw.ask('POST', '/files?path=/tmp/x', {
+        body: 'x',
+        headers: { 'content-type': 'application/octet-stream' },
+      }),
     ]
     for (const a of await Promise.all(calls)) {
       assert.equal(a.status, 401, a.text)
@@ -121,25 +172,47 @@ await check('without the token nobody gets in, but for /health', async () => {
 })
 
 await check('a wrong token is an AuthenticationError', async () => {
-  const wrong = new Sandbox({ sandboxId: sbx.sandboxId, envdVersion: VERSION, envdAccessToken: 'wrong', sandboxUrl: address(sbx) })
-  await Promise.all([
-    wrong.commands.run('true'), wrong.files.read('/etc/passwd'), wrong.files.list('/'), wrong.files.watchDir('/tmp', () => {}),
-  ].map((call) => fails(call, AuthenticationError)))
+  const wrong = new Sandbox({
+    sandboxId: sbx.sandboxId,
+    envdVersion: VERSION,
+    envdAccessToken: 'wrong',
+    sandboxUrl: address(sbx),
+  })
+  await Promise.all(
+    [
+      wrong.commands.run('true'),
+      wrong.files.read('/etc/passwd'),
+      wrong.files.list('/'),
+      wrong.files.watchDir('/tmp', () => {}),
+    ].map((call) => fails(call, AuthenticationError)),
+  )
 })
 
-const direct = () => new Sandbox({
-  sandboxId: sbx.sandboxId, envdVersion: VERSION, envdAccessToken: sbx.envdAccessToken, sandboxUrl: address(sbx),
-})
+const direct = () =>
+  new Sandbox({
+    sandboxId: sbx.sandboxId,
+    envdVersion: VERSION,
+    envdAccessToken: sbx.envdAccessToken,
+    sandboxUrl: address(sbx),
+  })
 
 await check('signed URLs: down, up, for a user, until a time', async () => {
   const d = direct()
   await d.files.write('signed', 'content')
-  for (const opts of [{}, { user: 'user' }, { useSignatureExpiration: 60 }, { user: 'user', useSignatureExpiration: 60 }]) {
+  for (const opts of [
+    {},
+    { user: 'user' },
+    { useSignatureExpiration: 60 },
+    { user: 'user', useSignatureExpiration: 60 },
+  ]) {
     const got = await fetch(await d.downloadUrl('signed', opts))
     assert.deepEqual([got.status, await got.text()], [200, 'content'])
     const form = new FormData()
     form.append('file', new Blob([JSON.stringify(opts)]), 'x')
-    const sent = await fetch(await d.uploadUrl(`up/${opts.user ?? 'default'}`, opts), { method: 'POST', body: form })
+    const sent = await fetch(await d.uploadUrl(`up/${opts.user ?? 'default'}`, opts), {
+      method: 'POST',
+      body: form,
+    })
     assert.equal(sent.status, 200, await sent.text())
     assert.equal(await d.files.read(`up/${opts.user ?? 'default'}`), JSON.stringify(opts))
   }
@@ -164,17 +237,57 @@ const refused = async (url, opts, message) => {
 await check('signed URLs: what is wrong with one is said', async () => {
   const d = direct()
   const good = new URL(await d.downloadUrl('signed', { useSignatureExpiration: 60 }))
-  const change = (how) => { const u = new URL(good); how(u.searchParams); return u }
-  await refused(change((q) => q.delete('signature')), {}, /missing signature query parameter/)
-  await refused(change((q) => q.set('signature', 'v1_wrong')), {}, /invalid signature/)
-  await refused(change((q) => q.set('signature', `${q.get('signature').slice(0, -1)}x`)), {}, /invalid signature/)
-  await refused(change((q) => q.set('path', 'other')), {}, /invalid signature/)
-  await refused(change((q) => q.set('username', 'root')), {}, /invalid signature/)
-  await refused(change((q) => q.set('signature_expiration', '9999999999')), {}, /invalid signature/)
-  await refused(change((q) => q.delete('signature_expiration')), {}, /invalid signature/)
+  const change = (how) => {
+    const u = new URL(good)
+    how(u.searchParams)
+    return u
+  }
+  await refused(
+    change((q) => q.delete('signature')),
+    {},
+    /missing signature query parameter/,
+  )
+  await refused(
+    change((q) => q.set('signature', 'v1_wrong')),
+    {},
+    /invalid signature/,
+  )
+  await refused(
+    change((q) => q.set('signature', `${q.get('signature').slice(0, -1)}x`)),
+    {},
+    /invalid signature/,
+  )
+  await refused(
+    change((q) => q.set('path', 'other')),
+    {},
+    /invalid signature/,
+  )
+  await refused(
+    change((q) => q.set('username', 'root')),
+    {},
+    /invalid signature/,
+  )
+  await refused(
+    change((q) => q.set('signature_expiration', '9999999999')),
+    {},
+    /invalid signature/,
+  )
+  await refused(
+    change((q) => q.delete('signature_expiration')),
+    {},
+    /invalid signature/,
+  )
   await refused(good, { method: 'POST', body: new FormData() }, /invalid signature/)
-  await refused(await d.downloadUrl('signed', { useSignatureExpiration: -10 }), {}, /signature is already expired/)
-  const forged = await getSignature({ path: 'signed', operation: 'read', envdAccessToken: 'another' })
+  await refused(
+    await d.downloadUrl('signed', { useSignatureExpiration: -10 }),
+    {},
+    /signature is already expired/,
+  )
+  const forged = await getSignature({
+    path: 'signed',
+    operation: 'read',
+    envdAccessToken: 'another',
+  })
   const url = new URL(await d.downloadUrl('signed'))
   url.searchParams.set('signature', forged.signature)
   await refused(url, {}, /invalid signature/)
@@ -185,10 +298,14 @@ await check('signed URLs: what is wrong with one is said', async () => {
 // --- a channel that dies
 
 await check('commands, files, token and variables outlive the channel', async () => {
-  const h = await sbx.commands.run('echo before; sleep 1.5; echo after; exit 5', { background: true })
+  const h = await sbx.commands.run('echo before; sleep 1.5; echo after; exit 5', {
+    background: true,
+  })
   const ended = h.wait().catch((e) => e)
   await until(() => h.stdout)
-  const [role] = running('pinnace: channel').filter((pid) => isOf(pid, plane.sandboxes.get(sbx.sandboxId).process.pid))
+  const [role] = running('pinnace: channel').filter((pid) =>
+    isOf(pid, plane.sandboxes.get(sbx.sandboxId).process.pid),
+  )
   process.kill(role, 'SIGKILL')
   assert.ok((await ended) instanceof Error)
   const again = await sbx.commands.connect(h.pid)
@@ -234,19 +351,33 @@ await check('kill: gone for who runs, reads, asks', async () => {
 })
 
 await check('five at once, apart from each other', async () => {
-  const all = await Promise.all(Array.from({ length: 5 }, (_, i) => Sandbox.create({ envs: { N: `${i}` } })))
-  const told = await Promise.all(all.map((s) => s.commands.run('echo $N; sleep 0.2; pgrep -c bash; true')))
-  assert.deepEqual(told.map((r) => r.stdout), ['0\n1\n', '1\n1\n', '2\n1\n', '3\n1\n', '4\n1\n'])
+  const all = await Promise.all(
+    Array.from({ length: 5 }, (_, i) => Sandbox.create({ envs: { N: `${i}` } })),
+  )
+  const told = await Promise.all(
+    all.map((s) => s.commands.run('echo $N; sleep 0.2; pgrep -c bash; true')),
+  )
+  assert.deepEqual(
+    told.map((r) => r.stdout),
+    ['0\n1\n', '1\n1\n', '2\n1\n', '3\n1\n', '4\n1\n'],
+  )
   const seen = await Sandbox.list({ limit: 2 })
   const ids = []
   while (seen.hasNext) ids.push(...(await seen.nextItems()).map((s) => s.sandboxId))
-  assert.ok(all.every((s) => ids.includes(s.sandboxId)) && new Set(ids).size === ids.length, `${ids}`)
+  assert.ok(
+    all.every((s) => ids.includes(s.sandboxId)) && new Set(ids).size === ids.length,
+    `${ids}`,
+  )
   assert.deepEqual(await Promise.all(all.map((s) => s.kill())), [true, true, true, true, true])
 })
 
-await check('older agents\' ways: the SDK names the user itself', async () => {
+await check("older agents' ways: the SDK names the user itself", async () => {
   const old = await new ControlPlane({ version: '0.3.5' }).start()
-  const s = await Sandbox.create({ apiUrl: old.apiUrl, sandboxUrl: old.sandboxUrl, apiKey: old.apiKey })
+  const s = await Sandbox.create({
+    apiUrl: old.apiUrl,
+    sandboxUrl: old.sandboxUrl,
+    apiKey: old.apiKey,
+  })
   assert.equal((await s.commands.run('id -un')).stdout, 'user\n')
   await s.files.write('f', 'x')
   assert.equal((await s.files.getInfo('f')).owner, 'user')

@@ -24,10 +24,17 @@ await check('they are in the list, beside commands', async () => {
 await check('connect: what it prints from now on', async () => {
   const { pid } = await tagged('ticker')
   let out = ''
-  const h = await commands.connect(pid, { onStdout: (s) => { out += s } })
+  const h = await commands.connect(pid, {
+    onStdout: (s) => {
+      out += s
+    },
+  })
   assert.equal(h.pid, pid)
   assert.ok(await until(() => ticks(out).length >= 4), out)
-  assert.deepEqual(ticks(out), ticks(out).map((_, i) => ticks(out)[0] + i))
+  assert.deepEqual(
+    ticks(out),
+    ticks(out).map((_, i) => ticks(out)[0] + i),
+  )
   await h.disconnect()
 })
 

@@ -1,7 +1,14 @@
 // Watches by the SDK, and those that are asked for their events, which only other SDKs use.
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
-import { FileNotFoundError, FileType, InvalidArgumentError, Sandbox, TimeoutError } from 'e2b'
+import {
+  FileNotFoundError,
+  FileType,
+  InvalidArgumentError,
+  RateLimitError,
+  Sandbox,
+  TimeoutError,
+} from 'e2b'
 import { Raw } from './raw.mjs'
 import { check, done, fails, sleep, until } from './tap.mjs'
 
@@ -18,9 +25,19 @@ function dir() {
 // A watch and what it has told, as "type:name".
 async function watch(path, opts) {
   const w = { events: [], all: [] }
-  w.handle = await sbx.files.watchDir(path, (e) => { w.all.push(e); w.events.push(`${e.type}:${e.name}`) }, opts)
-  w.tells = async (...events) => assert.ok(
-    await until(() => events.every((e) => w.events.includes(e))), `not all of ${events} in ${w.events}`)
+  w.handle = await sbx.files.watchDir(
+    path,
+    (e) => {
+      w.all.push(e)
+      w.events.push(`${e.type}:${e.name}`)
+    },
+    opts,
+  )
+  w.tells = async (...events) =>
+    assert.ok(
+      await until(() => events.every((e) => w.events.includes(e))),
+      `not all of ${events} in ${w.events}`,
+    )
   return w
 }
 
@@ -42,7 +59,11 @@ await check('chmod, rename, remove, in their order', async () => {
   fs.rmSync(`${path}/g`)
   await w.tells('chmod:f', 'rename:f', 'create:g', 'remove:g')
   const order = ['chmod:f', 'rename:f', 'create:g', 'remove:g'].map((e) => w.events.indexOf(e))
-  assert.deepEqual(order, [...order].sort((a, b) => a - b), `${w.events}`)
+  assert.deepEqual(
+    order,
+    [...order].sort((a, b) => a - b),
+    `${w.events}`,
+  )
   await w.handle.stop()
 })
 
@@ -53,7 +74,14 @@ await check('what the SDK writes, makes and removes', async () => {
   await sbx.files.makeDir(`${path}/d`)
   await sbx.files.rename(`${path}/d`, `${path}/e`)
   await sbx.files.remove(`${path}/e`)
-  await w.tells('create:héllo wörld', 'write:héllo wörld', 'create:d', 'rename:d', 'create:e', 'remove:e')
+  await w.tells(
+    'create:héllo wörld',
+    'write:héllo wörld',
+    'create:d',
+    'rename:d',
+    'create:e',
+    'remove:e',
+  )
   await w.handle.stop()
 })
 
@@ -106,7 +134,8 @@ await check('with entries, where there is one', async () => {
   const entry = w.all.find((e) => e.type === 'chmod').entry
   assert.deepEqual(
     [entry.name, entry.path, entry.type, entry.size, entry.mode, entry.permissions, entry.owner],
-    ['f', `${path}/f`, FileType.FILE, 5, 0o640, '-rw-r-----', 'root'])
+    ['f', `${path}/f`, FileType.FILE, 5, 0o640, '-rw-r-----', 'root'],
+  )
   fs.rmSync(`${path}/f`)
   await w.tells('remove:f')
   assert.equal(w.all.find((e) => e.type === 'remove').entry, undefined)
@@ -125,7 +154,11 @@ await check('without entries, none', async () => {
 await check('stop: onExit without an error, and nothing more', async () => {
   const path = dir()
   let exits = []
-  const w = await watch(path, { onExit: (e) => { exits.push(e) } })
+  const w = await watch(path, {
+    onExit: (e) => {
+      exits.push(e)
+    },
+  })
   fs.writeFileSync(`${path}/f`, '1')
   await w.tells('create:f')
   await w.handle.stop()
@@ -138,7 +171,12 @@ await check('stop: onExit without an error, and nothing more', async () => {
 
 await check('timeoutMs: onExit with a TimeoutError', async () => {
   let why
-  await watch(dir(), { timeoutMs: 400, onExit: (e) => { why = e } })
+  await watch(dir(), {
+    timeoutMs: 400,
+    onExit: (e) => {
+      why = e
+    },
+  })
   assert.ok(await until(() => why))
   assert.ok(why instanceof TimeoutError, String(why))
 })
@@ -163,8 +201,14 @@ await check('ten thousand events, none lost', async () => {
   const w = await watch(path)
   for (let i = 0; i < 5000; i++) fs.writeFileSync(`${path}/f${i}`, 'x')
   const wanted = Array.from({ length: 5000 }, (_, i) => `create:f${i}`)
-  assert.ok(await until(() => w.events.filter((e) => e.startsWith('create:')).length === 5000, 10000), `${w.events.length}`)
-  assert.deepEqual(w.events.filter((e) => e.startsWith('create:')), wanted)
+  assert.ok(
+    await until(() => w.events.filter((e) => e.startsWith('create:')).length === 5000, 10000),
+    `${w.events.length}`,
+  )
+  assert.deepEqual(
+    w.events.filter((e) => e.startsWith('create:')),
+    wanted,
+  )
   await w.handle.stop()
 })
 
@@ -179,11 +223,15 @@ await check('twenty watches at once, each told of its own', async () => {
   }
 })
 
-await check('watches that were stopped leave room for new ones', async () => {
-  const path = dir()
-  for (let i = 0; i < 100; i++) await (await watch(path)).handle.stop()
-  await (await watch(path)).handle.stop()
-}, 30)
+await check(
+  'watches that were stopped leave room for new ones',
+  async () => {
+    const path = dir()
+    for (let i = 0; i < 100; i++) await (await watch(path)).handle.stop()
+    await (await watch(path)).handle.stop()
+  },
+  30,
+)
 
 // --- to be asked
 
@@ -204,7 +252,12 @@ await check('a watcher: made, asked, emptied, removed', async () => {
   fs.writeFileSync(`${path}/f`, '1')
   fs.rmSync(`${path}/f`)
   const seen = []
-  assert.ok(await until(async () => { seen.push(...(await ask(id))); return seen.includes('EVENT_TYPE_REMOVE:f') }))
+  assert.ok(
+    await until(async () => {
+      seen.push(...(await ask(id)))
+      return seen.includes('EVENT_TYPE_REMOVE:f')
+    }),
+  )
   assert.ok(seen.includes('EVENT_TYPE_CREATE:f') && seen.includes('EVENT_TYPE_WRITE:f'), `${seen}`)
   assert.equal(seen.filter((e) => e === 'EVENT_TYPE_CREATE:f').length, 1)
   assert.deepEqual(await ask(id), [])
@@ -228,7 +281,11 @@ await check('a watcher: recursive, with entries', async () => {
     return seen.find((e) => e.type === 'EVENT_TYPE_WRITE' && e.entry?.size === '3')
   }
   const event = await until(all)
-  assert.deepEqual([event?.name, event?.entry.path, event?.entry.type], ['a/f', `${path}/a/f`, 'FILE_TYPE_FILE'], JSON.stringify(seen))
+  assert.deepEqual(
+    [event?.name, event?.entry.path, event?.entry.type],
+    ['a/f', `${path}/a/f`, 'FILE_TYPE_FILE'],
+    JSON.stringify(seen),
+  )
   await raw.call(`${FS}/RemoveWatcher`, { watcherId: id })
 })
 
@@ -239,14 +296,39 @@ await check('a watcher of nothing', async () => {
   assert.deepEqual([plain.status, plain.json.code], [400, 'invalid_argument'])
 })
 
+await check(
+  'sixty-four of them; one more is refused, and takes the place of one that goes',
+  async () => {
+    const path = dir()
+    const make = () => raw.call(`${FS}/CreateWatcher`, { path })
+    const ids = []
+    let a
+    while (ids.length < 100 && (a = await make()).status === 200) ids.push(a.json.watcherId)
+    assert.deepEqual([ids.length, a.status, a.json.code], [64, 429, 'resource_exhausted'])
+    await fails(watch(path), RateLimitError)
+    await raw.call(`${FS}/RemoveWatcher`, { watcherId: ids.pop() })
+    assert.ok(await until(async () => (a = await make()).status === 200))
+    for (const id of [...ids, a.json.watcherId])
+      await raw.call(`${FS}/RemoveWatcher`, { watcherId: id })
+    let w
+    assert.ok(await until(async () => (w = await watch(path).catch(() => null))))
+    await w.handle.stop()
+  },
+)
+
 await check('a watcher holds what happened while nobody asked', async () => {
   const path = dir()
   const id = (await raw.call(`${FS}/CreateWatcher`, { path })).json.watcherId
   for (let i = 0; i < 500; i++) fs.writeFileSync(`${path}/f${i}`, 'x')
   const seen = []
-  await until(async () => { seen.push(...(await ask(id))); return seen.filter((e) => e.startsWith('EVENT_TYPE_CREATE')).length >= 500 })
-  assert.deepEqual(seen.filter((e) => e.startsWith('EVENT_TYPE_CREATE')),
-    Array.from({ length: 500 }, (_, i) => `EVENT_TYPE_CREATE:f${i}`))
+  await until(async () => {
+    seen.push(...(await ask(id)))
+    return seen.filter((e) => e.startsWith('EVENT_TYPE_CREATE')).length >= 500
+  })
+  assert.deepEqual(
+    seen.filter((e) => e.startsWith('EVENT_TYPE_CREATE')),
+    Array.from({ length: 500 }, (_, i) => `EVENT_TYPE_CREATE:f${i}`),
+  )
   await raw.call(`${FS}/RemoveWatcher`, { watcherId: id })
 })
 

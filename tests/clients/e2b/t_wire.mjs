@@ -28,7 +28,11 @@ function failed(a, status, message) {
 }
 // A command in the background: {pid, stream}, its start read.
 async function start(command, fields = {}, headers) {
-  const stream = await raw.open(`${P}/Start`, { process: { cmd: '/bin/sh', args: ['-c', command] }, ...fields }, headers)
+  const stream = await raw.open(
+    `${P}/Start`,
+    { process: { cmd: '/bin/sh', args: ['-c', command] }, ...fields },
+    headers,
+  )
   const first = await stream.next()
   assert.ok(first?.event?.start?.pid, JSON.stringify(first ?? stream.end))
   return { pid: first.event.start.pid, stream }
@@ -41,7 +45,10 @@ const list = async () => (await raw.call(`${P}/List`, {})).json.processes ?? []
 
 await check('an answer is JSON', async () => {
   const a = await raw.call(`${P}/List`, {})
-  assert.deepEqual([a.status, a.headers['content-type'], a.json.processes ?? []], [200, 'application/json', []])
+  assert.deepEqual(
+    [a.status, a.headers['content-type'], a.json.processes ?? []],
+    [200, 'application/json', []],
+  )
 })
 
 await check('a charset is accepted', async () => {
@@ -58,8 +65,18 @@ await check('no body, no JSON, no object', async () => {
 
 await check('a field of a wrong type', async () => {
   refused(await raw.call(`${F}/Stat`, { path: 5 }), 400, 'invalid_argument', /path/)
-  refused(await raw.call(`${F}/ListDir`, { path: '/', depth: 'x' }), 400, 'invalid_argument', /depth/)
-  refused(await raw.call(`${F}/ListDir`, { path: '/', depth: -1 }), 400, 'invalid_argument', /depth/)
+  refused(
+    await raw.call(`${F}/ListDir`, { path: '/', depth: 'x' }),
+    400,
+    'invalid_argument',
+    /depth/,
+  )
+  refused(
+    await raw.call(`${F}/ListDir`, { path: '/', depth: -1 }),
+    400,
+    'invalid_argument',
+    /depth/,
+  )
   refused(await raw.call(`${P}/SendSignal`, { process: 7 }), 400, 'invalid_argument', /process/)
 })
 
@@ -82,10 +99,17 @@ await check('another content type: 415, and which one is meant', async () => {
 
 await check('another method: 405, and which one is meant', async () => {
   for (const [method, path, allow] of [
-    ['GET', `/${P}/List`, /POST/], ['PUT', `/${F}/Stat`, /POST/], ['GET', `/${P}/Start`, /POST/],
-    ['DELETE', '/files', /GET/], ['POST', '/health', /GET/], ['GET', '/init', /POST/],
+    ['GET', `/${P}/List`, /POST/],
+    ['PUT', `/${F}/Stat`, /POST/],
+    ['GET', `/${P}/Start`, /POST/],
+    ['DELETE', '/files', /GET/],
+    ['POST', '/health', /GET/],
+    ['GET', '/init', /POST/],
   ]) {
-    const a = await raw.ask(method, path, { headers: JSON_TYPE, body: method === 'GET' ? undefined : '{}' })
+    const a = await raw.ask(method, path, {
+      headers: JSON_TYPE,
+      body: method === 'GET' ? undefined : '{}',
+    })
     assert.equal(a.status, 405, `${method} ${path}`)
     assert.match(a.headers.allow, allow)
   }
@@ -102,7 +126,48 @@ await check('another path: 404, as text', async () => {
 
 await check('the version of the protocol', async () => {
   assert.equal((await raw.call(`${P}/List`, {}, { 'connect-protocol-version': '1' })).status, 200)
-  refused(await raw.call(`${P}/List`, {}, { 'connect-protocol-version': '2' }), 400, 'invalid_argument')
+  refused(
+    await raw.call(`${P}/List`, {}, { 'connect-protocol-version': '2' }),
+    400,
+    'invalid_argument',
+  )
+})
+
+await check('what other SDKs say besides', async () => {
+  const python = {
+    'connect-protocol-version': '1',
+    'content-encoding': 'identity',
+    'accept-encoding': 'gzip, deflate',
+    accept: '*/*',
+    connection: 'keep-alive',
+  }
+  assert.equal((await raw.call(`${P}/List`, {}, python)).status, 200)
+  const headers = {
+    ...python,
+    'connect-content-encoding': 'identity',
+    'connect-accept-encoding': 'gzip',
+  }
+  delete headers['content-encoding']
+  assert.equal((await raw.sh('echo hi', { headers })).out, 'hi\n')
+  const gzipped = await raw.call(`${P}/List`, zlib.gzipSync('{}'), { 'content-encoding': 'gzip' })
+  assert.ok(['invalid_argument', 'unimplemented'].includes(gzipped.json.code), gzipped.text)
+})
+
+await check('limits: a message of 16 MiB, a tag of 63 bytes', async () => {
+  const { pid, stream } = await start('wc -c', { stdin: true, tag: 'g'.repeat(63) })
+  const send = (n) =>
+    raw.call(`${P}/SendInput`, { process: { pid }, input: { stdin: 'A'.repeat(n) } })
+  refused(await send(16 << 20), 429, 'resource_exhausted')
+  assert.equal((await send((16 << 20) - 1024)).status, 200)
+  await raw.call(`${P}/CloseStdin`, { process: { tag: 'g'.repeat(63) } })
+  assert.equal(
+    printed(await stream.rest())
+      .toString()
+      .trim(),
+    `${(((16 << 20) - 1024) * 3) / 4}`,
+  )
+  const s = await raw.open(`${P}/Start`, { process: { cmd: '/bin/true' }, tag: 'g'.repeat(64) })
+  assert.equal((await s.error()).code, 'invalid_argument')
 })
 
 await check('errors have their codes', async () => {
@@ -115,11 +180,19 @@ await check('errors have their codes', async () => {
   refused(await raw.call(`${F}/MakeDir`, { path: `${D}/file/x` }), 500, 'internal')
   refused(await raw.call(`${F}/ListDir`, { path: `${D}/file` }), 400, 'invalid_argument')
   refused(await raw.call(`${F}/ListDir`, { path: `${D}/loop` }), 400, 'failed_precondition')
-  refused(await raw.call(`${F}/Move`, { source: `${D}/none`, destination: `${D}/x` }), 404, 'not_found')
+  refused(
+    await raw.call(`${F}/Move`, { source: `${D}/none`, destination: `${D}/x` }),
+    404,
+    'not_found',
+  )
   refused(await raw.call(`${F}/Stat`, { path: '~other/x' }), 400, 'invalid_argument')
   refused(await raw.call(`${F}/Stat`, { path: 'a\0b' }), 400, 'invalid_argument')
-  refused(await raw.call(`${F}/Stat`, { path: '/' }, { authorization: basic('nobody-here') }), 401, 'unauthenticated',
-    /^invalid username: 'nobody-here'$/)
+  refused(
+    await raw.call(`${F}/Stat`, { path: '/' }, { authorization: basic('nobody-here') }),
+    401,
+    'unauthenticated',
+    /^invalid username: 'nobody-here'$/,
+  )
   refused(await kill(4000000), 404, 'not_found')
 })
 
@@ -132,34 +205,59 @@ await check('an entry, field by field', async () => {
   fs.writeFileSync(`${D}/entry`, '12345')
   fs.utimesSync(`${D}/entry`, 1700000000, 1700000000.25)
   fs.chmodSync(`${D}/entry`, 0o640)
-  assert.deepEqual((await raw.call(`${F}/Stat`, { path: `${D}/entry` })).json, { entry: {
-    name: 'entry', type: 'FILE_TYPE_FILE', path: `${D}/entry`, size: '5', mode: 0o640, permissions: '-rw-r-----',
-    owner: 'root', group: 'root', modifiedTime: '2023-11-14T22:13:20.250Z',
-  } })
+  assert.deepEqual((await raw.call(`${F}/Stat`, { path: `${D}/entry` })).json, {
+    entry: {
+      name: 'entry',
+      type: 'FILE_TYPE_FILE',
+      path: `${D}/entry`,
+      size: '5',
+      mode: 0o640,
+      permissions: '-rw-r-----',
+      owner: 'root',
+      group: 'root',
+      modifiedTime: '2023-11-14T22:13:20.250Z',
+    },
+  })
   fs.truncateSync(`${D}/entry`, 0)
   fs.utimesSync(`${D}/entry`, 1700000000, 1700000000)
   fs.chmodSync(`${D}/entry`, 0)
   const { entry } = (await raw.call(`${F}/Stat`, { path: `${D}/entry` })).json
-  assert.deepEqual([entry.size, entry.mode, entry.modifiedTime], [undefined, undefined, '2023-11-14T22:13:20Z'])
+  assert.deepEqual(
+    [entry.size, entry.mode, entry.modifiedTime],
+    [undefined, undefined, '2023-11-14T22:13:20Z'],
+  )
   fs.symlinkSync('nothing', `${D}/dangling`)
   const dangling = (await raw.call(`${F}/Stat`, { path: `${D}/dangling` })).json.entry
   assert.deepEqual([dangling.type, dangling.symlinkTarget], [undefined, `${D}/dangling`])
 })
 
 await check('made, moved and listed entries', async () => {
-  const made = await raw.call(`${F}/MakeDir`, { path: `${D}/l/m` }, { authorization: basic('user') })
-  assert.deepEqual([made.json.entry.path, made.json.entry.type, made.json.entry.owner], [`${D}/l/m`, 'FILE_TYPE_DIRECTORY', 'user'])
+  const made = await raw.call(
+    `${F}/MakeDir`,
+    { path: `${D}/l/m` },
+    { authorization: basic('user') },
+  )
+  assert.deepEqual(
+    [made.json.entry.path, made.json.entry.type, made.json.entry.owner],
+    [`${D}/l/m`, 'FILE_TYPE_DIRECTORY', 'user'],
+  )
   const moved = await raw.call(`${F}/Move`, { source: `${D}/l/m`, destination: `${D}/l/n` })
   assert.equal(moved.json.entry.path, `${D}/l/n`)
   const all = await raw.call(`${F}/ListDir`, { path: `${D}/l/` })
-  assert.deepEqual(all.json.entries.map((e) => e.path), [`${D}/l/n`])
+  assert.deepEqual(
+    all.json.entries.map((e) => e.path),
+    [`${D}/l/n`],
+  )
   const none = await raw.call(`${F}/ListDir`, { path: `${D}/l/n`, depth: 0 })
   assert.deepEqual([none.status, none.json.entries ?? []], [200, []])
 })
 
 await check('names that are no text', async () => {
   fs.mkdirSync(`${D}/bytes`)
-  fs.writeFileSync(Buffer.concat([Buffer.from(`${D}/bytes/a`), Buffer.from([0xff, 0xc0, 0x22, 0x0a])]), '')
+  fs.writeFileSync(
+    Buffer.concat([Buffer.from(`${D}/bytes/a`), Buffer.from([0xff, 0xc0, 0x22, 0x0a])]),
+    '',
+  )
   const { entries } = (await raw.call(`${F}/ListDir`, { path: `${D}/bytes` })).json
   assert.deepEqual([entries.length, entries[0].name.replace(/\ufffd+/, '?')], [1, 'a?"\n'])
 })
@@ -168,9 +266,16 @@ await check('names that are no text', async () => {
 
 await check('names with underscores, numbers as text, enums as numbers', async () => {
   const { pid, stream } = await start('sleep 60')
-  assert.equal((await raw.call(`${P}/SendSignal`, { process: { pid: `${pid}` }, signal: 15 })).status, 200)
+  assert.equal(
+    (await raw.call(`${P}/SendSignal`, { process: { pid: `${pid}` }, signal: 15 })).status,
+    200,
+  )
   assert.equal((await stream.rest()).at(-1).event.end.status, 'signal: terminated')
-  const made = await raw.call(`${F}/CreateWatcher`, { path: D, include_entry: true, allow_network_mounts: true })
+  const made = await raw.call(`${F}/CreateWatcher`, {
+    path: D,
+    include_entry: true,
+    allow_network_mounts: true,
+  })
   const { watcherId } = made.json
   assert.equal((await raw.call(`${F}/GetWatcherEvents`, { watcher_id: watcherId })).status, 200)
   assert.equal((await raw.call(`${F}/RemoveWatcher`, { watcher_id: watcherId })).status, 200)
@@ -178,10 +283,23 @@ await check('names with underscores, numbers as text, enums as numbers', async (
 
 await check('bytes as any base64', async () => {
   const body = Buffer.from([0xfb, 0xff, 0xfe, 0x3e, 0x3f])
-  const forms = [body.toString('base64'), body.toString('base64url'), body.toString('base64').replace('=', '')]
+  const forms = [
+    body.toString('base64'),
+    body.toString('base64url'),
+    body.toString('base64').replace('=', ''),
+  ]
   const { pid, stream } = await start('cat', { stdin: true })
-  for (const stdin of forms) assert.equal((await raw.call(`${P}/SendInput`, { process: { pid }, input: { stdin } })).status, 200, stdin)
-  refused(await raw.call(`${P}/SendInput`, { process: { pid }, input: { stdin: '!' } }), 400, 'invalid_argument')
+  for (const stdin of forms)
+    assert.equal(
+      (await raw.call(`${P}/SendInput`, { process: { pid }, input: { stdin } })).status,
+      200,
+      stdin,
+    )
+  refused(
+    await raw.call(`${P}/SendInput`, { process: { pid }, input: { stdin: '!' } }),
+    400,
+    'invalid_argument',
+  )
   await raw.call(`${P}/CloseStdin`, { process: { pid } })
   assert.ok(printed(await stream.rest()).equals(Buffer.concat([body, body, body])))
 })
@@ -190,7 +308,11 @@ await check('text with escapes, and what is no text', async () => {
   const odd = '\u0001"\\\n\u2028€🚢'
   const r = await raw.run({ cmd: '/usr/bin/printf', args: ['%s', odd] })
   assert.equal(r.out, odd)
-  refused(await raw.call(`${F}/Stat`, Buffer.from('{"path":"/\xff"}', 'latin1')), 400, 'invalid_argument')
+  refused(
+    await raw.call(`${F}/Stat`, Buffer.from('{"path":"/\xff"}', 'latin1')),
+    400,
+    'invalid_argument',
+  )
 })
 
 // --- streams
@@ -206,10 +328,17 @@ await check('a command from start to end', async () => {
 })
 
 await check('how it ended, field by field', async () => {
-  assert.deepEqual((await raw.sh('exit 3')).end,
-    { exitCode: 3, exited: true, status: 'exit status 3', error: 'exit status 3' })
+  assert.deepEqual((await raw.sh('exit 3')).end, {
+    exitCode: 3,
+    exited: true,
+    status: 'exit status 3',
+    error: 'exit status 3',
+  })
   const { signal, ...end } = (await raw.sh('kill -9 $$')).end // the signal's number is ours
-  assert.deepEqual([end, signal], [{ exitCode: -1, status: 'signal: killed', error: 'signal: killed' }, 9])
+  assert.deepEqual(
+    [end, signal],
+    [{ exitCode: -1, status: 'signal: killed', error: 'signal: killed' }, 9],
+  )
 })
 
 await check('a program that is not there, or cannot be run, is said in words', async () => {
@@ -227,15 +356,25 @@ await check('a program is found on the PATH; no arguments, no cwd, no envs', asy
 })
 
 await check('errors are in the stream', async () => {
-  const error = async (message, headers, rpc = 'Start') => (await raw.open(`${P}/${rpc}`, message, headers)).error()
+  const error = async (message, headers, rpc = 'Start') =>
+    (await raw.open(`${P}/${rpc}`, message, headers)).error()
   const cmd = '/bin/true'
   assert.equal((await error({ process: { cmd, cwd: '/none' } })).code, 'invalid_argument')
   const user = await error({ process: { cmd } }, { authorization: basic('nobody-here') })
-  assert.deepEqual([user.code, user.message], ['unauthenticated', "invalid username: 'nobody-here'"])
+  assert.deepEqual(
+    [user.code, user.message],
+    ['unauthenticated', "invalid username: 'nobody-here'"],
+  )
   assert.equal((await error({ process: { pid: 4000000 } }, {}, 'Connect')).code, 'not_found')
   assert.equal((await error({ process: { tag: 'none' } }, {}, 'Connect')).code, 'not_found')
-  assert.equal((await error({ process: { cmd } }, { 'connect-timeout-ms': 'soon' })).code, 'invalid_argument')
-  assert.equal((await error({ process: { cmd } }, { 'connect-protocol-version': '2' })).code, 'invalid_argument')
+  assert.equal(
+    (await error({ process: { cmd } }, { 'connect-timeout-ms': 'soon' })).code,
+    'invalid_argument',
+  )
+  assert.equal(
+    (await error({ process: { cmd } }, { 'connect-protocol-version': '2' })).code,
+    'invalid_argument',
+  )
   assert.equal((await error({ process: { cmd: 5 } })).code, 'invalid_argument')
   assert.equal((await error({})).code, 'invalid_argument')
   assert.equal((await error(envelope(Buffer.from('{')))).code, 'invalid_argument')
@@ -244,7 +383,9 @@ await check('errors are in the stream', async () => {
 await check('envelopes that are none', async () => {
   const whole = envelope({ process: { cmd: '/bin/true' } })
   for (const body of [
-    Buffer.alloc(0), whole.subarray(0, 3), whole.subarray(0, whole.length - 1),
+    Buffer.alloc(0),
+    whole.subarray(0, 3),
+    whole.subarray(0, whole.length - 1),
     envelope(zlib.gzipSync('{"process":{"cmd":"/bin/true"}}'), 1),
   ]) {
     const s = await raw.open(`${P}/Start`, body)
@@ -253,20 +394,30 @@ await check('envelopes that are none', async () => {
 })
 
 await check('an end-of-stream envelope after the message is let pass', async () => {
-  const s = await raw.open(`${P}/Start`, Buffer.concat([envelope({ process: { cmd: '/bin/true' } }), envelope({}, 2)]))
+  const s = await raw.open(
+    `${P}/Start`,
+    Buffer.concat([envelope({ process: { cmd: '/bin/true' } }), envelope({}, 2)]),
+  )
   const messages = await s.rest()
   assert.equal(messages.at(-1)?.event.end.exited, true, JSON.stringify(s.end))
 })
 
 await check('a user by the Authorization header', async () => {
-  assert.equal((await raw.sh('id -un', { headers: { authorization: basic('user') } })).out, 'user\n')
+  assert.equal(
+    (await raw.sh('id -un', { headers: { authorization: basic('user') } })).out,
+    'user\n',
+  )
   const password = `Basic ${base64('user:ignored')}`
   assert.equal((await raw.sh('id -un', { headers: { authorization: password } })).out, 'user\n')
   assert.equal((await raw.sh('id -un')).out, 'root\n')
 })
 
 await check('keepalives, while nothing is said', async () => {
-  const { pid, stream } = await start('sleep 2.4; echo x; sleep 60', {}, { 'keepalive-ping-interval': '1' })
+  const { pid, stream } = await start(
+    'sleep 2.4; echo x; sleep 60',
+    {},
+    { 'keepalive-ping-interval': '1' },
+  )
   const began = Date.now()
   assert.deepEqual(await stream.next(), { event: { keepalive: {} } })
   assert.deepEqual(await stream.next(), { event: { keepalive: {} } })
@@ -277,12 +428,19 @@ await check('keepalives, while nothing is said', async () => {
 })
 
 await check('an interval that is no number is the usual one', async () => {
-  assert.equal((await raw.sh('true', { headers: { 'keepalive-ping-interval': 'often' } })).end.exited, true)
+  assert.equal(
+    (await raw.sh('true', { headers: { 'keepalive-ping-interval': 'often' } })).end.exited,
+    true,
+  )
 })
 
 await check('the deadline ends command and stream', async () => {
   const m = mark()
-  const { stream } = await start(`echo before; sleep ${m} & setsid sleep ${m}`, {}, { 'connect-timeout-ms': '400' })
+  const { stream } = await start(
+    `echo before; sleep ${m} & setsid sleep ${m}`,
+    {},
+    { 'connect-timeout-ms': '400' },
+  )
   const messages = await stream.rest()
   assert.equal(printed(messages).toString(), 'before\n')
   assert.equal(stream.end.error?.code, 'deadline_exceeded')
@@ -299,8 +457,13 @@ await check('the deadline of a connection is only its own', async () => {
 })
 
 await check('who hangs up at once has started it all the same', async () => {
-  const body = envelope({ process: { cmd: '/bin/sh', args: ['-c', `sleep 0.2; echo done >${D}/started`] } })
-  const [request] = raw.begin('POST', `/${P}/Start`, { 'content-type': STREAM, 'content-length': body.length })
+  const body = envelope({
+    process: { cmd: '/bin/sh', args: ['-c', `sleep 0.2; echo done >${D}/started`] },
+  })
+  const [request] = raw.begin('POST', `/${P}/Start`, {
+    'content-type': STREAM,
+    'content-length': body.length,
+  })
   request.end(body)
   await sleep(100)
   request.destroy()
@@ -311,14 +474,21 @@ await check('one connection, many requests', async () => {
   const s = net.connect(Number(raw.url.port), raw.url.hostname)
   const one = `POST /${P}/List HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}`
   let got = ''
-  s.on('data', (d) => { got += d })
+  s.on('data', (d) => {
+    got += d
+  })
   s.write(one.repeat(50))
   assert.ok(await until(() => got.split('HTTP/1.1 200 OK').length === 51), got.slice(-500))
   const body = envelope({ process: { cmd: '/bin/true' } })
-  s.write(`POST /${P}/Start HTTP/1.1\r\nhost: x\r\ncontent-type: ${STREAM}\r\ncontent-length: ${body.length}\r\n\r\n`)
+  s.write(
+    `POST /${P}/Start HTTP/1.1\r\nhost: x\r\ncontent-type: ${STREAM}\r\ncontent-length: ${body.length}\r\n\r\n`,
+  )
   s.write(body)
   s.write(one)
-  assert.ok(await until(() => got.split('HTTP/1.1 200 OK').length === 53 && got.endsWith('}')), got.slice(-500))
+  assert.ok(
+    await until(() => got.split('HTTP/1.1 200 OK').length === 53 && got.endsWith('}')),
+    got.slice(-500),
+  )
   assert.match(got, /"end":[^]*\r\n0\r\n\r\nHTTP\/1.1 200 OK\r\n[^]*\r\n\r\n\{[^\r]*\}$/)
   s.destroy()
 })
@@ -339,7 +509,10 @@ await check('a tag names a command, in every call', async () => {
 await check('one of two tags, whichever is first', async () => {
   const a = await start('sleep 60', { tag: 'first' })
   const b = await start('sleep 60', { tag: 'second' })
-  for (const [tag, one] of [['second', b], ['first', a]]) {
+  for (const [tag, one] of [
+    ['second', b],
+    ['first', a],
+  ]) {
     const c = await raw.open(`${P}/Connect`, { process: { tag } })
     assert.equal((await c.next()).event.start.pid, one.pid)
     assert.equal((await signal({ tag }, 'SIGNAL_SIGTERM')).status, 200)
@@ -348,28 +521,44 @@ await check('one of two tags, whichever is first', async () => {
 })
 
 await check('the list, field by field', async () => {
-  const config = { cmd: '/bin/sh', args: ['-c', 'sleep 60'], envs: { A: '1', B: 'zwei "2"' }, cwd: '/usr' }
+  const config = {
+    cmd: '/bin/sh',
+    args: ['-c', 'sleep 60'],
+    envs: { A: '1', B: 'zwei "2"' },
+    cwd: '/usr',
+  }
   const s = await raw.open(`${P}/Start`, { process: config, tag: 't' })
   const { pid } = (await s.next()).event.start
-  assert.deepEqual((await list()).find((p) => p.pid === pid), { config, pid, tag: 't' })
+  assert.deepEqual(
+    (await list()).find((p) => p.pid === pid),
+    { config, pid, tag: 't' },
+  )
   await kill(pid)
   await s.rest()
   const bare = await raw.open(`${P}/Start`, { process: { cmd: 'cat' } })
   const other = (await bare.next()).event.start.pid
-  assert.deepEqual((await list()).find((p) => p.pid === other), { config: { cmd: 'cat' }, pid: other })
+  assert.deepEqual(
+    (await list()).find((p) => p.pid === other),
+    { config: { cmd: 'cat' }, pid: other },
+  )
   await kill(other)
 })
 
 // --- signals, input
 
 await check('signals: by name, by number; none', async () => {
-  const { pid, stream } = await start('trap "echo usr1" USR1; trap "exit 4" TERM; echo up; while :; do sleep 0.05; done')
+  const { pid, stream } = await start(
+    'trap "echo usr1" USR1; trap "exit 4" TERM; echo up; while :; do sleep 0.05; done',
+  )
   assert.ok((await stream.next()).event.data)
-  for (const s of ['SIGNAL_UNSPECIFIED', 0, undefined]) refused(await signal({ pid }, s), 501, 'unimplemented')
-  for (const s of ['SIGNAL_NONE', 65, -1, {}]) refused(await signal({ pid }, s), 400, 'invalid_argument')
+  for (const s of ['SIGNAL_UNSPECIFIED', 0, undefined])
+    refused(await signal({ pid }, s), 501, 'unimplemented')
+  for (const s of ['SIGNAL_NONE', 65, -1, {}])
+    refused(await signal({ pid }, s), 400, 'invalid_argument')
   refused(await signal(undefined, 'SIGNAL_SIGKILL'), 501, 'unimplemented')
   refused(await signal({}, 'SIGNAL_SIGKILL'), 501, 'unimplemented')
-  for (const s of ['SIGNAL_SIGUSR1', 10]) { // the protocol names two, ours any
+  for (const s of ['SIGNAL_SIGUSR1', 10]) {
+    // the protocol names two, ours any
     assert.deepEqual((await signal({ pid }, s)).json, {})
     await sleep(200)
   }
@@ -381,12 +570,19 @@ await check('signals: by name, by number; none', async () => {
 
 await check('stdin is a pipe unless it is said that there is none', async () => {
   const { pid, stream } = await start('cat')
-  assert.equal((await raw.call(`${P}/SendInput`, { process: { pid }, input: { stdin: base64('x') } })).status, 200)
+  assert.equal(
+    (await raw.call(`${P}/SendInput`, { process: { pid }, input: { stdin: base64('x') } })).status,
+    200,
+  )
   await raw.call(`${P}/CloseStdin`, { process: { pid } })
   assert.equal(printed(await stream.rest()).toString(), 'x')
   const none = await start('cat; sleep 60', { stdin: false })
-  refused(await raw.call(`${P}/SendInput`, { process: { pid: none.pid }, input: { stdin: 'eA==' } }), 500, 'internal',
-    /stdin not enabled or closed/)
+  refused(
+    await raw.call(`${P}/SendInput`, { process: { pid: none.pid }, input: { stdin: 'eA==' } }),
+    500,
+    'internal',
+    /stdin not enabled or closed/,
+  )
   await kill(none.pid)
 })
 
@@ -407,10 +603,15 @@ await check('input of the wrong kind, or of none', async () => {
 })
 
 await check('a terminal', async () => {
-  const { pid, stream } = await start('stty size; read x; stty size; echo "<$x>"', { pty: { size: { cols: 70, rows: 20 } } })
+  const { pid, stream } = await start('stty size; read x; stty size; echo "<$x>"', {
+    pty: { size: { cols: 70, rows: 20 } },
+  })
   const process = { pid }
   assert.equal(printed([await stream.next()], 'pty').toString(), '20 70\r\n')
-  assert.deepEqual((await raw.call(`${P}/Update`, { process, pty: { size: { cols: 71, rows: 21 } } })).json, {})
+  assert.deepEqual(
+    (await raw.call(`${P}/Update`, { process, pty: { size: { cols: 71, rows: 21 } } })).json,
+    {},
+  )
   assert.deepEqual((await raw.call(`${P}/Update`, { process })).json, {})
   refused(await raw.call(`${P}/CloseStdin`, { process }), 500, 'unknown', /Ctrl\+D/)
   refused(await raw.call(`${P}/SendInput`, { process, input: { stdin: 'eA==' } }), 500, 'internal')
@@ -421,8 +622,19 @@ await check('a terminal', async () => {
 
 await check('a size for what is no terminal', async () => {
   const { pid } = await start('sleep 60')
-  refused(await raw.call(`${P}/Update`, { process: { pid }, pty: { size: { cols: 1, rows: 1 } } }), 500, 'internal')
-  refused(await raw.call(`${P}/Update`, { process: { pid: 4000000 }, pty: { size: { cols: 1, rows: 1 } } }), 404, 'not_found')
+  refused(
+    await raw.call(`${P}/Update`, { process: { pid }, pty: { size: { cols: 1, rows: 1 } } }),
+    500,
+    'internal',
+  )
+  refused(
+    await raw.call(`${P}/Update`, {
+      process: { pid: 4000000 },
+      pty: { size: { cols: 1, rows: 1 } },
+    }),
+    404,
+    'not_found',
+  )
   await kill(pid)
 })
 
@@ -437,12 +649,20 @@ await check('input as a stream', async () => {
   assert.deepEqual([s.status, s.headers['content-type']], [200, STREAM])
   assert.deepEqual([await s.rest(), s.end], [[{}], {}])
   await raw.call(`${P}/CloseStdin`, { process: { pid } })
-  assert.equal(printed(await stream.rest()).toString().split(' ')[0], sha256(body))
+  assert.equal(
+    printed(await stream.rest())
+      .toString()
+      .split(' ')[0],
+    sha256(body),
+  )
 })
 
 await check('input as a stream: as it is typed', async () => {
   const { pid, stream } = await start('while read -r l; do echo "got $l"; done', { stdin: true })
-  const [request, waits] = raw.begin('POST', `/${P}/StreamInput`, { 'content-type': STREAM, 'transfer-encoding': 'chunked' })
+  const [request, waits] = raw.begin('POST', `/${P}/StreamInput`, {
+    'content-type': STREAM,
+    'transfer-encoding': 'chunked',
+  })
   request.write(envelope({ start: { process: { pid } } }))
   for (const word of ['one', 'two']) {
     const frame = envelope({ data: { input: { stdin: base64(`${word}\n`) } } })
@@ -465,7 +685,10 @@ await check('input as a stream: what goes wrong', async () => {
   assert.equal((await error({ start: { process: { pid: 4000000 } } })).code, 'not_found')
   assert.ok((await error({ data: { input: { stdin: 'eA==' } } })).code)
   const { pid } = await start('sleep 60', { stdin: false })
-  assert.equal((await error({ start: { process: { pid } } }, { data: { input: { stdin: 'eA==' } } })).code, 'internal')
+  assert.equal(
+    (await error({ start: { process: { pid } } }, { data: { input: { stdin: 'eA==' } } })).code,
+    'internal',
+  )
   await kill(pid)
 })
 
@@ -491,9 +714,22 @@ await check('GET /metrics', async () => {
   const a = await raw.ask('GET', '/metrics')
   assert.match(a.headers['content-type'], /^application\/json/)
   const m = a.json
-  assert.deepEqual(Object.keys(m).sort(), ['cpu_count', 'cpu_used_pct', 'disk_total', 'disk_used', 'mem_cache', 'mem_total',
-    'mem_total_mib', 'mem_used', 'mem_used_mib', 'ts'])
-  assert.ok(Object.values(m).every((v) => typeof v === 'number'), a.text)
+  assert.deepEqual(Object.keys(m).sort(), [
+    'cpu_count',
+    'cpu_used_pct',
+    'disk_total',
+    'disk_used',
+    'mem_cache',
+    'mem_total',
+    'mem_total_mib',
+    'mem_used',
+    'mem_used_mib',
+    'ts',
+  ])
+  assert.ok(
+    Object.values(m).every((v) => typeof v === 'number'),
+    a.text,
+  )
   assert.ok(Math.abs(m.ts - Date.now() / 1000) < 3)
   assert.equal(m.mem_total_mib, Math.floor(m.mem_total / 2 ** 20))
 })
@@ -501,22 +737,32 @@ await check('GET /metrics', async () => {
 const PAGE = { origin: 'https://example.org' }
 await check('a web page may ask first', async () => {
   for (const path of [`/${P}/Start`, '/files', '/health', '/init']) {
-    const a = await raw.ask('OPTIONS', path, { headers: {
-      ...PAGE, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type,x-access-token',
-    } })
+    const a = await raw.ask('OPTIONS', path, {
+      headers: {
+        ...PAGE,
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'content-type,x-access-token',
+      },
+    })
     assert.deepEqual([a.status, a.text], [204, ''], path)
     assert.equal(a.headers['access-control-allow-origin'], '*')
     assert.match(a.headers['access-control-allow-methods'], /POST/)
-    assert.match(a.headers['access-control-allow-headers'].toLowerCase(), /content-type.*x-access-token/)
+    assert.match(
+      a.headers['access-control-allow-headers'].toLowerCase(),
+      /content-type.*x-access-token/,
+    )
     assert.equal(a.headers['access-control-max-age'], '7200')
   }
 })
 
 await check('a web page may read what it is told, errors too', async () => {
   const answers = [
-    await raw.call(`${P}/List`, {}, PAGE), await raw.call(`${F}/Stat`, { path: '/none' }, PAGE),
-    await raw.ask('GET', '/files?path=/etc/passwd', { headers: PAGE }), await raw.ask('GET', '/files?path=/none', { headers: PAGE }),
-    await raw.ask('GET', '/health', { headers: PAGE }), await raw.ask('GET', '/nothing', { headers: PAGE }),
+    await raw.call(`${P}/List`, {}, PAGE),
+    await raw.call(`${F}/Stat`, { path: '/none' }, PAGE),
+    await raw.ask('GET', '/files?path=/etc/passwd', { headers: PAGE }),
+    await raw.ask('GET', '/files?path=/none', { headers: PAGE }),
+    await raw.ask('GET', '/health', { headers: PAGE }),
+    await raw.ask('GET', '/nothing', { headers: PAGE }),
     await raw.ask('GET', `/${P}/List`, { headers: PAGE }),
   ]
   const s = await raw.open(`${P}/Start`, { process: { cmd: '/bin/true' } }, PAGE)
@@ -531,8 +777,10 @@ await check('a web page may read what it is told, errors too', async () => {
 
 // --- /files
 
-const get = (path, headers) => raw.ask('GET', `/files?path=${encodeURIComponent(path)}`, { headers })
-const post = (query, type, body, headers) => raw.ask('POST', `/files${query}`, { headers: { 'content-type': type, ...headers }, body })
+const get = (path, headers) =>
+  raw.ask('GET', `/files?path=${encodeURIComponent(path)}`, { headers })
+const post = (query, type, body, headers) =>
+  raw.ask('POST', `/files${query}`, { headers: { 'content-type': type, ...headers }, body })
 const to = (path) => `?path=${encodeURIComponent(path)}`
 const OCTETS = 'application/octet-stream'
 
@@ -549,7 +797,11 @@ await check('GET /files: its fields', async () => {
 })
 
 await check('GET /files: types by name', async () => {
-  for (const [name, type] of [['x.json', /^application\/json/], ['x.html', /^text\/html/], ['x.png', /^image\/png/]]) {
+  for (const [name, type] of [
+    ['x.json', /^application\/json/],
+    ['x.html', /^text\/html/],
+    ['x.png', /^image\/png/],
+  ]) {
     fs.writeFileSync(`${D}/${name}`, '{}')
     assert.match((await get(`${D}/${name}`)).headers['content-type'], type)
   }
@@ -563,7 +815,10 @@ await check('GET /files: gzip for those who take it', async () => {
     assert.equal(a.status, 200)
     if (accept === 'gzip') assert.equal(a.headers['content-encoding'], 'gzip')
     // To those who take anything it is the server's choice.
-    assert.ok((a.headers['content-encoding'] ? zlib.gunzipSync(a.body) : a.body).equals(body), accept)
+    assert.ok(
+      (a.headers['content-encoding'] ? zlib.gunzipSync(a.body) : a.body).equals(body),
+      accept,
+    )
   }
   for (const accept of [undefined, 'identity', 'gzip;q=0', 'br']) {
     const a = await get(`${D}/gz.txt`, accept ? { 'accept-encoding': accept } : {})
@@ -578,15 +833,25 @@ await check('GET /files: nothing is never compressed', async () => {
   fs.writeFileSync(`${D}/nothing`, '')
   for (const headers of [{}, { 'accept-encoding': 'gzip, deflate' }]) {
     const a = await get(`${D}/nothing`, headers)
-    assert.deepEqual([a.status, a.headers['content-length'], a.headers['content-encoding']], [200, '0', undefined])
+    assert.deepEqual(
+      [a.status, a.headers['content-length'], a.headers['content-encoding']],
+      [200, '0', undefined],
+    )
   }
 })
 
 await check('GET /files: ranges, and not of what is compressed', async () => {
   const body = fs.readFileSync(`${D}/gz.txt`)
-  for (const [range, from, end] of [['bytes=0-9', 0, 10], ['bytes=100-', 100, body.length], ['bytes=-7', body.length - 7, body.length]]) {
+  for (const [range, from, end] of [
+    ['bytes=0-9', 0, 10],
+    ['bytes=100-', 100, body.length],
+    ['bytes=-7', body.length - 7, body.length],
+  ]) {
     const a = await get(`${D}/gz.txt`, { range, 'accept-encoding': 'gzip' })
-    assert.deepEqual([a.status, a.headers['content-range']], [206, `bytes ${from}-${end - 1}/${body.length}`])
+    assert.deepEqual(
+      [a.status, a.headers['content-range']],
+      [206, `bytes ${from}-${end - 1}/${body.length}`],
+    )
     assert.ok(a.body.equals(body.subarray(from, end)))
   }
   const bad = await get(`${D}/gz.txt`, { range: `bytes=${body.length}-` })
@@ -609,9 +874,15 @@ await check('GET /files: errors', async () => {
 
 await check('POST /files: the body as it is', async () => {
   const a = await post(to(`${D}/o/1`), OCTETS, 'body')
-  assert.deepEqual([a.status, JSON.parse(a.text)], [200, [{ name: '1', path: `${D}/o/1`, type: 'file' }]])
+  assert.deepEqual(
+    [a.status, JSON.parse(a.text)],
+    [200, [{ name: '1', path: `${D}/o/1`, type: 'file' }]],
+  )
   assert.equal(fs.readFileSync(`${D}/o/1`, 'utf8'), 'body')
-  const [request, waits] = raw.begin('POST', `/files${to(`${D}/o/2`)}`, { 'content-type': OCTETS, 'transfer-encoding': 'chunked' })
+  const [request, waits] = raw.begin('POST', `/files${to(`${D}/o/2`)}`, {
+    'content-type': OCTETS,
+    'transfer-encoding': 'chunked',
+  })
   for (const part of ['in ', 'three ', 'chunks']) {
     request.write(part)
     await sleep(20)
@@ -637,18 +908,35 @@ await check('POST /files: the body, gzipped', async () => {
 })
 
 const BOUNDARY = '----of-this-test'
-const part = (fields, body) => Buffer.concat([Buffer.from(`--${BOUNDARY}\r\n${fields}\r\n\r\n`), Buffer.from(body), Buffer.from('\r\n')])
+const part = (fields, body) =>
+  Buffer.concat([
+    Buffer.from(`--${BOUNDARY}\r\n${fields}\r\n\r\n`),
+    Buffer.from(body),
+    Buffer.from('\r\n'),
+  ])
 const form = (...parts) => Buffer.concat([...parts, Buffer.from(`--${BOUNDARY}--\r\n`)])
 const FORM = `multipart/form-data; boundary=${BOUNDARY}`
-const named = (filename, name = 'file') => `Content-Disposition: form-data; name="${name}"; filename="${filename}"\r\nContent-Type: ${OCTETS}`
+const named = (filename, name = 'file') =>
+  `Content-Disposition: form-data; name="${name}"; filename="${filename}"\r\nContent-Type: ${OCTETS}`
 
 await check('POST /files: a form, with all kinds of parts', async () => {
   const tricky = `\r\n--${BOUNDARY.slice(0, -1)}\r\n--\r\n\r\n`
-  const a = await post('', FORM, form(
-    part('Content-Disposition: form-data; name="note"', 'ignored'), part(named(`${D}/fm/a`), tricky),
-    part(named(`${D}/fm/other`, 'other'), 'ignored'), part(named(`${D}/fm/sub/b`), ''), part(named(`${D}/fm/c`), noise(100000))))
+  const a = await post(
+    '',
+    FORM,
+    form(
+      part('Content-Disposition: form-data; name="note"', 'ignored'),
+      part(named(`${D}/fm/a`), tricky),
+      part(named(`${D}/fm/other`, 'other'), 'ignored'),
+      part(named(`${D}/fm/sub/b`), ''),
+      part(named(`${D}/fm/c`), noise(100000)),
+    ),
+  )
   assert.equal(a.status, 200, a.text)
-  assert.deepEqual(JSON.parse(a.text).map((w) => w.path), [`${D}/fm/a`, `${D}/fm/sub/b`, `${D}/fm/c`])
+  assert.deepEqual(
+    JSON.parse(a.text).map((w) => w.path),
+    [`${D}/fm/a`, `${D}/fm/sub/b`, `${D}/fm/c`],
+  )
   assert.equal(fs.readFileSync(`${D}/fm/a`, 'utf8'), tricky)
   assert.equal(fs.statSync(`${D}/fm/sub/b`).size, 0)
   assert.ok(fs.readFileSync(`${D}/fm/c`).equals(noise(100000)))
@@ -657,24 +945,55 @@ await check('POST /files: a form, with all kinds of parts', async () => {
 
 await check('POST /files: a form that comes in tiny pieces', async () => {
   const body = form(part(named(`${D}/fm/p1`), 'one\r\n'), part(named(`${D}/fm/p2`), '--two'))
-  const [request, waits] = raw.begin('POST', '/files', { 'content-type': FORM, 'content-length': body.length })
+  const [request, waits] = raw.begin('POST', '/files', {
+    'content-type': FORM,
+    'content-length': body.length,
+  })
   for (const byte of body) request.write(Buffer.from([byte]))
   request.end()
   assert.equal((await waits).statusCode, 200)
-  assert.deepEqual([fs.readFileSync(`${D}/fm/p1`, 'utf8'), fs.readFileSync(`${D}/fm/p2`, 'utf8')], ['one\r\n', '--two'])
+  assert.deepEqual(
+    [fs.readFileSync(`${D}/fm/p1`, 'utf8'), fs.readFileSync(`${D}/fm/p2`, 'utf8')],
+    ['one\r\n', '--two'],
+  )
 })
 
-await check('POST /files: a form with a preamble, a quoted boundary and small field names', async () => {
-  const body = Buffer.concat([Buffer.from('ignored\r\n'), form(part(`content-disposition: form-data; filename="${D}/fm/q"; name=file`, 'q'))])
-  const a = await post('', `multipart/form-data; charset=x; boundary="${BOUNDARY}"`, body)
-  assert.equal(a.status, 200, a.text)
-  assert.equal(fs.readFileSync(`${D}/fm/q`, 'utf8'), 'q')
+await check(
+  'POST /files: a form with a preamble, a quoted boundary and small field names',
+  async () => {
+    const body = Buffer.concat([
+      Buffer.from('ignored\r\n'),
+      form(part(`content-disposition: form-data; filename="${D}/fm/q"; name=file`, 'q')),
+    ])
+    const a = await post('', `multipart/form-data; charset=x; boundary="${BOUNDARY}"`, body)
+    assert.equal(a.status, 200, a.text)
+    assert.equal(fs.readFileSync(`${D}/fm/q`, 'utf8'), 'q')
+  },
+)
+
+await check('POST /files: names as other clients write them', async () => {
+  const field = (filename) =>
+    `Content-Disposition: form-data; name="file"; ${filename}\r\nContent-Type: ${OCTETS}`
+  for (const [filename, name] of [
+    [`filename="${D}/nm/caf\u00e9"`, 'caf\u00e9'],
+    [`filename*=utf-8''${D}/nm/h%C3%A9%20llo`, 'h\u00e9 llo'],
+    [`filename=${D}/nm/bare`, 'bare'],
+    [`filename="${D}/nm/a;b=c"`, 'a;b=c'],
+  ]) {
+    const a = await post('', FORM, form(part(field(filename), name)))
+    assert.equal(a.status, 200, `${filename}: ${a.text}`)
+    assert.equal(JSON.parse(a.text)[0].name, name)
+    assert.equal(fs.readFileSync(`${D}/nm/${name}`, 'utf8'), name)
+  }
 })
 
 await check('POST /files: forms that are none', async () => {
   for (const [type, body] of [
-    ['multipart/form-data', form(part(named(`${D}/bad`), 'x'))], [FORM, ''], [FORM, part(named(`${D}/bad`), 'x')],
-    [FORM, form(part('X: y', 'x')).subarray(0, 40)], [FORM, 'no form'],
+    ['multipart/form-data', form(part(named(`${D}/bad`), 'x'))],
+    [FORM, ''],
+    [FORM, part(named(`${D}/bad`), 'x')],
+    [FORM, form(part('X: y', 'x')).subarray(0, 40)],
+    [FORM, 'no form'],
   ]) {
     const a = await post('', type, body)
     assert.ok(a.status === 400, `${a.status} ${a.text} for ${type} ${body}`)
@@ -692,7 +1011,10 @@ await check('POST /files: errors', async () => {
 })
 
 await check('POST /files: metadata', async () => {
-  const a = await post(to(`${D}/meta`), OCTETS, 'x', { 'X-Metadata-Some-Key': 'Value 1', 'x-metadata-b': '' })
+  const a = await post(to(`${D}/meta`), OCTETS, 'x', {
+    'X-Metadata-Some-Key': 'Value 1',
+    'x-metadata-b': '',
+  })
   assert.deepEqual(JSON.parse(a.text)[0].metadata, { 'some-key': 'Value 1', b: '' })
   const entry = (await raw.call(`${F}/Stat`, { path: `${D}/meta` })).json.entry
   assert.deepEqual(entry.metadata, { 'some-key': 'Value 1', b: '' })
@@ -702,7 +1024,10 @@ await check('POST /files: metadata', async () => {
 })
 
 await check('POST /files: who goes away in the middle holds up nobody', async () => {
-  const [request] = raw.begin('POST', `/files${to(`${D}/cut`)}`, { 'content-type': OCTETS, 'content-length': 1000 })
+  const [request] = raw.begin('POST', `/files${to(`${D}/cut`)}`, {
+    'content-type': OCTETS,
+    'content-length': 1000,
+  })
   request.write('half')
   await sleep(100)
   request.destroy()
@@ -715,7 +1040,8 @@ await check('POST /files/compose', async () => {
     fs.writeFileSync(`${D}/part${i}`, body)
     return `${D}/part${i}`
   })
-  const compose = (body) => raw.ask('POST', '/files/compose', { headers: JSON_TYPE, body: JSON.stringify(body) })
+  const compose = (body) =>
+    raw.ask('POST', '/files/compose', { headers: JSON_TYPE, body: JSON.stringify(body) })
   const a = await compose({ source_paths: parts, destination: `${D}/comp/whole`, username: 'user' })
   assert.equal(a.status, 200, a.text)
   assert.deepEqual([a.json.name, a.json.path], ['whole', `${D}/comp/whole`])
@@ -746,7 +1072,10 @@ await check('POST /init: variables, and all of them anew', async () => {
   assert.equal((await init({ envVars: { A: '1', B: 'zwei\n"2"' } })).status, 204)
   assert.deepEqual([(await envs()).A, (await envs()).B], ['1', 'zwei\n"2"'])
   assert.equal((await raw.sh('printf "%s|%s" "$A" "$B"')).out, '1|zwei\n"2"')
-  assert.equal((await raw.run({ cmd: '/bin/sh', args: ['-c', 'printf "$A"'], envs: { A: 'own' } })).out, 'own')
+  assert.equal(
+    (await raw.run({ cmd: '/bin/sh', args: ['-c', 'printf "$A"'], envs: { A: 'own' } })).out,
+    'own',
+  )
   await init({ envVars: { C: '3' } })
   const now = await envs()
   assert.deepEqual([now.A, now.C], [undefined, '3'])
@@ -755,8 +1084,15 @@ await check('POST /init: variables, and all of them anew', async () => {
 })
 
 await check('POST /init: what is older is not applied', async () => {
-  assert.equal((await init({ timestamp: '2030-01-01T00:00:00.5Z', envVars: { T: 'new' } })).status, 204)
-  for (const timestamp of ['2029-12-31T23:59:59Z', '2030-01-01T00:00:00.5Z', '2030-01-01T01:00:00+01:00']) {
+  assert.equal(
+    (await init({ timestamp: '2030-01-01T00:00:00.5Z', envVars: { T: 'new' } })).status,
+    204,
+  )
+  for (const timestamp of [
+    '2029-12-31T23:59:59Z',
+    '2030-01-01T00:00:00.5Z',
+    '2030-01-01T01:00:00+01:00',
+  ]) {
     assert.equal((await init({ timestamp, envVars: { T: 'old' } })).status, 204)
     assert.equal((await envs()).T, 'new', timestamp)
   }
@@ -767,20 +1103,39 @@ await check('POST /init: what is older is not applied', async () => {
 await check('POST /init: the user and the folder for those who name none', async () => {
   await init({ timestamp: '2031-01-01T00:00:00Z', defaultUser: 'user', defaultWorkdir: '/usr/lib' })
   assert.equal((await raw.sh('id -un; pwd')).out, 'user\n/usr/lib\n')
-  assert.equal((await raw.sh('id -un', { headers: { authorization: basic('root') } })).out, 'root\n')
-  assert.ok((await raw.call(`${F}/ListDir`, { path: '' })).json.entries.every((e) => e.path.startsWith('/usr/lib/')))
+  assert.equal(
+    (await raw.sh('id -un', { headers: { authorization: basic('root') } })).out,
+    'root\n',
+  )
+  assert.ok(
+    (await raw.call(`${F}/ListDir`, { path: '' })).json.entries.every((e) =>
+      e.path.startsWith('/usr/lib/'),
+    ),
+  )
   await init({ timestamp: '2031-01-02T00:00:00Z', defaultWorkdir: `${D}/dir` })
   fs.chownSync(`${D}/dir`, 61000, 61000)
   assert.equal((await post('?path=in-workdir', OCTETS, 'x')).json[0].path, `${D}/dir/in-workdir`)
 })
 
 await check('POST /init: what it has no use for is let pass', async () => {
-  const a = await init({ hyperloopIP: '10.0.0.1', lifecycleID: 'x', volumeMounts: [], later: { x: 1 } })
+  const a = await init({
+    hyperloopIP: '10.0.0.1',
+    lifecycleID: 'x',
+    volumeMounts: [],
+    later: { x: 1 },
+  })
   assert.equal(a.status, 204, a.text)
 })
 
 await check('POST /init: what makes no sense is refused, and changes nothing', async () => {
-  for (const body of ['{', '[]', '{"envVars":[]}', '{"envVars":{"A":1}}', '{"timestamp":"soon"}', '{"accessToken":5}']) {
+  for (const body of [
+    '{',
+    '[]',
+    '{"envVars":[]}',
+    '{"envVars":{"A":1}}',
+    '{"timestamp":"soon"}',
+    '{"accessToken":5}',
+  ]) {
     const a = await raw.ask('POST', '/init', { headers: JSON_TYPE, body })
     assert.equal(a.status, 400, `${body}: ${a.status} ${a.text}`)
   }
@@ -803,7 +1158,9 @@ await check('POST /init: a token closes the box', async () => {
   const shown = new Raw(raw.url, { 'x-access-token': token })
   assert.equal((await shown.call(`${P}/List`, {})).json.processes.length, 1)
   assert.equal((await shown.ask('GET', '/files?path=/etc/passwd')).status, 200)
-  const preflight = await raw.ask('OPTIONS', `/${P}/List`, { headers: { ...PAGE, 'access-control-request-method': 'POST' } })
+  const preflight = await raw.ask('OPTIONS', `/${P}/List`, {
+    headers: { ...PAGE, 'access-control-request-method': 'POST' },
+  })
   assert.equal(preflight.status, 204)
   before.stream.close()
 })

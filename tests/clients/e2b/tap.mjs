@@ -1,5 +1,5 @@
-// tap.mjs: what a suite needs: TAP lines (./run numbers them), each check under a deadline, and what
-// the processes of the box look like from outside.
+// tap.mjs: what a suite needs: TAP lines (./run numbers them), each check under a deadline, and
+// what the processes of the box look like from outside.
 //
 //   await check('a name', async () => assert.equal(1, 1))
 //   done()
@@ -81,7 +81,10 @@ export const sha256 = (bytes) => crypto.createHash('sha256').update(bytes).diges
 
 // `n` bytes of lines of text that do not repeat, and always the same.
 export function text(n) {
-  const block = crypto.createHash('shake256', { outputLength: 48 << 10 }).update('text').digest('base64')
+  const block = crypto
+    .createHash('shake256', { outputLength: 48 << 10 })
+    .update('text')
+    .digest('base64')
   const line = `${block.match(/.{1,120}/g).join('\n')}\n`
   const parts = []
   for (let have = 0, i = 0; have < n; i++) {
