@@ -171,7 +171,7 @@ build/asan/tests/differential/%: tests/differential/%.c build/asan/tests/libpinn
 
 # Those that a busy machine does not disturb: `make test` runs them side by side.
 ENGINE := $(wildcard tests/engine/run tests/engine/network)
-PATIENT := $(addprefix tests/integration/,net_changes.py net_matrix.py compat_cli.py)
+PATIENT := $(addprefix tests/integration/,net_matrix.py compat_cli.py)
 
 # Programs that each suite needs, and its words for tests/tally. A cross build is tested
 # under an emulator, where sanitizers do not work.

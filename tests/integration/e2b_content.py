@@ -758,10 +758,12 @@ box = Box(t, f"[channel open]\ndialect = e2b\nlisten = tcp:127.0.0.1:{open_port}
 if not t.ok(wait_for(lambda: box.status().get("ready")), "the box is there", box):
     t.done()
 call("GET", "/health")
+time.sleep(0.5)  # until that connection is closed
 base = fds(box.init), fds(box.role("channel"))
 rows(t, "e2b", [r for r in ROWS if not only or r.__name__ in only], box)
-after = settled(lambda: (fds(box.init), fds(box.role("channel"))), lambda n: n == base)
-t.ok(after == base, "no fd is left behind, in PID 1 or the channel", (base, after))
+after = settled(lambda: (fds(box.init), fds(box.role("channel"))),
+                lambda n: n[0] <= base[0] and n[1] <= base[1])
+t.ok(after[0] <= base[0] and after[1] <= base[1], "no fd is left behind, in PID 1 or the channel", (base, after))
 t.ok(not box.zombies() and box.status().get("role_restarts") == 0 and box.status().get("bugs") == 0,
      "no zombie, no bug, and the channel has survived all of it", (box.zombies(), box.status(), box))
 stalled = [socket.create_connection(("127.0.0.1", open_port)) for _ in range(2)]
