@@ -14,15 +14,18 @@ async function timed(work) {
   return performance.now() - began
 }
 
+// Whatever root's login scripts do here is not what is measured.
+const envs = { HOME: directory }
 const rate = (bytes, ms) => bytes / MIB / (ms / 1000)
 
 const commands = []
-for (let i = 0; i < Number(trips) + 20; i++) commands.push(await timed(() => box.commands.run('true')))
+for (let i = 0; i < Number(trips) + 20; i++) commands.push(await timed(() => box.commands.run('true', { envs })))
 
 const bytes = Number(mib) * MIB
 let seen = 0
 const stdout = await timed(() =>
   box.commands.run(`head -c ${bytes} /dev/zero | tr '\\0' a`, {
+    envs,
     timeoutMs: 600_000,
     onStdout: (text) => void (seen += text.length),
   }),
