@@ -231,10 +231,10 @@ bench: $(BIN) ## Measure against peers
 build/fuzz/f_%: $(FUZZED)/tests/fuzz/f_%.o build/fuzz/libpinnace.a
 	$(Q)clang $(ASAN) -fsanitize=fuzzer -o $@ $^ $(GLIBC_LIBS)
 fuzz: $(addprefix build/fuzz/f_,$(or $(T),$(FUZZ))) ## Fuzz T=NAME (default all) for SECS=60 each
-	$(Q)for t in $(or $(T),$(FUZZ)); do \
-		mkdir -p build/fuzz/corpus/$$t && seeds=tests/fuzz/seeds/$$t && \
-		build/fuzz/f_$$t -max_total_time=$(SECS) -print_final_stats=1 -timeout=5 \
-			-artifact_prefix=build/fuzz/$$t- build/fuzz/corpus/$$t \
+	$(Q)here=$(CURDIR)/build/fuzz; for t in $(or $(T),$(FUZZ)); do \
+		mkdir -p $$here/corpus/$$t && seeds=$(CURDIR)/tests/fuzz/seeds/$$t && \
+		$$here/f_$$t -max_total_time=$(SECS) -print_final_stats=1 -timeout=5 \
+			-artifact_prefix=$$here/$$t- $$here/corpus/$$t \
 			$$(test ! -d $$seeds || echo $$seeds) || exit 1; \
 	done
 
