@@ -51,6 +51,8 @@ static bool evict(struct http_server *s) {
     return false;
 }
 
+enum { UNIX_HOLDS = 512 << 10 }; /* bytes; the kernel doubles it, as what it holds has heads */
+
 /* Small answers must not wait for an acknowledgement, nor sockets for a peer whose machine has
  * vanished: that is found out after two minutes. */
 static void set_options(int fd, sa_family_t family) {
@@ -61,8 +63,14 @@ static void set_options(int fd, sa_family_t family) {
         { IPPROTO_TCP, TCP_KEEPIDLE, 60 },  { IPPROTO_TCP, TCP_KEEPCNT, 4 },
         { IPPROTO_TCP, TCP_KEEPINTVL, 15 },
     };
-    if (family != AF_INET && family != AF_INET6)
+    if (family != AF_INET && family != AF_INET6) {
+        /* What a unix socket holds does not grow by itself, and when it is full a writer waits
+         * until three quarters of it are read (unix(7)). Over net.core.wmem_max only root. */
+        const int held = UNIX_HOLDS;
+        if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &held, sizeof held) < 0)
+            (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &held, sizeof held);
         return;
+    }
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
         (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
 }
