@@ -252,7 +252,6 @@ static int take_settings(struct proto *p, yyjson_val *body, struct e2b_settings 
         rc = take_text(p, body, "defaultUser", s->user, sizeof s->user);
     if (rc == 0)
         rc = take_text(p, body, "defaultWorkdir", s->workdir, sizeof s->workdir);
-    s->applied = true;
     return rc;
 }
 

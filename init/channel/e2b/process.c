@@ -58,8 +58,8 @@ void e2b_put_start(struct text *t, const struct job *j) {
              job_id_text(j, id));
 }
 
-/* The words of Go's syscall package, which clients have come to know. */
-void e2b_signal_text(struct text *t, int sig, bool core) {
+/* "signal: killed (core dumped)": the words of Go's syscall package, which clients know. */
+static void put_signal(struct text *t, int sig, bool core) {
     static const char *const names[] = {
         [SIGHUP] = "hangup",
         [SIGINT] = "interrupt",
@@ -102,7 +102,7 @@ void e2b_put_end(struct text *t, const struct job *j) {
     else if (exited)
         text_add(&status, "exit status %d", end->how.code);
     else
-        e2b_signal_text(&status, end->how.code, end->how.core);
+        put_signal(&status, end->how.code, end->how.core);
     text_add(t, "{\"event\":{\"end\":{");
     if (!exited || end->how.code != 0)
         text_add(t, "\"exitCode\":%d,", exited ? end->how.code : -1);
@@ -191,12 +191,6 @@ void e2b_list(struct http_exchange *x, yyjson_val *body) {
 
 /* --- Update, SendSignal, CloseStdin ----------------------------------------------------------- */
 
-static void reply_empty(struct http_exchange *x) {
-    char buf[] = "{}";
-    struct text t = { buf, sizeof buf, 2, false };
-    e2b_reply(x, &t);
-}
-
 void e2b_update(struct http_exchange *x, yyjson_val *body) {
     struct proto p = { 0 };
     int64_t rows = 0, cols = 0;
@@ -212,7 +206,7 @@ void e2b_update(struct http_exchange *x, yyjson_val *body) {
     if (size && job_resize(j, (uint16_t)rows, (uint16_t)cols) < 0)
         e2b_fail(x, E2B_INTERNAL, "error resizing tty: the process has none");
     else
-        reply_empty(x);
+        e2b_reply_empty(x);
 }
 
 /* "SIGNAL_SIGTERM", 15 or "15". Any signal may be sent, though the protocol names two. */
@@ -246,7 +240,7 @@ void e2b_send_signal(struct http_exchange *x, yyjson_val *body) {
     else if (job_signal(j, sig, JOB_TREE) < 0)
         e2b_fail(x, E2B_NOT_FOUND, "process with pid %d not found", (int)j->leader);
     else
-        reply_empty(x);
+        e2b_reply_empty(x);
 }
 
 void e2b_close_stdin(struct http_exchange *x, yyjson_val *body) {
@@ -259,7 +253,7 @@ void e2b_close_stdin(struct http_exchange *x, yyjson_val *body) {
         return;
     }
     (void)job_close_stdin(j);
-    reply_empty(x);
+    e2b_reply_empty(x);
 }
 
 /* --- input ------------------------------------------------------------------------------------ */
@@ -337,7 +331,7 @@ static void sent(struct sending *s) {
     if (rc < 0)
         e2b_fail(s->x, E2B_INTERNAL, "error writing to stdin: its reader has gone");
     else if (rc > 0)
-        reply_empty(s->x);
+        e2b_reply_empty(s->x);
 }
 
 static void send_more(struct job_input *in) { sent(CONTAINER_OF(in, struct sending, f.input)); }
@@ -441,9 +435,7 @@ static bool input_may_take(const struct e2b_stream *s) {
 }
 
 static void input_complete(struct e2b_stream *s) {
-    char buf[] = "{}";
-    struct text t = { buf, sizeof buf, 2, false };
-    e2b_stream_text(s, &t);
+    e2b_stream_send(s, "{}", 2);
     e2b_stream_end(s);
 }
 

@@ -23,7 +23,5 @@ void e2b_put_end(struct text *t, const struct job *j);
 /* {"event":{"data":...}}: at most E2B_CHUNK bytes, for which e2b_stream_room() is E2B_DATA. */
 enum { E2B_CHUNK = 48 << 10, E2B_DATA = 64 + E2B_CHUNK / 3 * 4 };
 void e2b_send_data(struct e2b_stream *s, const char *stream, const char *bytes, size_t n);
-/* "signal: killed (core dumped)", as Go names signals. */
-void e2b_signal_text(struct text *t, int sig, bool core);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "channel/e2b/multipart.h"
+
 enum {
     PING_S = 90, /* s between two keepalives where the client says nothing */
     MAX_PING_S = 3600,
@@ -43,16 +45,6 @@ void e2b_fail(struct http_exchange *x, enum e2b_code code, const char *fmt, ...)
 
 /* --- what kind of request --------------------------------------------------------------------- */
 
-/* The media type without its parameters, of which only the charset is known, and only UTF-8. */
-static bool has_type(const struct http_exchange *x, const char *wanted) {
-    struct slice type = http_field(&x->head, "Content-Type");
-    const char *semicolon = type.s ? memchr(type.s, ';', type.n) : NULL;
-    struct slice bare = { type.s, semicolon ? (size_t)(semicolon - type.s) : type.n };
-    while (bare.n > 0 && bare.s[bare.n - 1] == ' ')
-        bare.n--;
-    return http_is_nocase(bare, wanted);
-}
-
 static bool is_encoded(const struct http_exchange *x, const char *field) {
     struct slice coding = http_field(&x->head, field);
     return coding.s && !http_is_nocase(coding, "identity");
@@ -60,7 +52,7 @@ static bool is_encoded(const struct http_exchange *x, const char *field) {
 
 /* A stream is told of what is wrong in its last envelope, but what is no stream cannot be. */
 bool e2b_speaks(struct http_exchange *x, const char *type) {
-    if (has_type(x, type))
+    if (media_type_is(http_field(&x->head, "Content-Type"), type))
         return true;
     http_add_field(x, "Accept-Post", "%s", type);
     http_answer(x, 415, NULL, NULL, 0);
@@ -130,6 +122,8 @@ void e2b_reply(struct http_exchange *x, const struct text *t) {
         http_answer(x, 200, E2B_UNARY, t->buf, t->len);
 }
 
+void e2b_reply_empty(struct http_exchange *x) { http_answer(x, 200, E2B_UNARY, "{}", 2); }
+
 bool e2b_proto_ok(struct http_exchange *x, const struct proto *p) {
     if (p->err.code)
         e2b_fail(x, E2B_INVALID, "%s", p->err.text);
@@ -162,21 +156,17 @@ void e2b_stream_text(struct e2b_stream *s, const struct text *t) {
     e2b_stream_send(s, t->buf, t->len);
 }
 
-static void finish(struct e2b_stream *s, const struct text *last) {
+static void finish(struct e2b_stream *s, const char *last, size_t n) {
     if (s->ended)
         return;
     s->ended = true;
     timer_stop(&s->deadline);
     timer_stop(&s->ping);
-    send_envelope(s, ENVELOPE_END, last->buf, last->len);
+    send_envelope(s, ENVELOPE_END, last, n);
     http_end(s->x);
 }
 
-void e2b_stream_end(struct e2b_stream *s) {
-    char buf[] = "{}";
-    struct text t = { buf, sizeof buf, 2, false };
-    finish(s, &t);
-}
+void e2b_stream_end(struct e2b_stream *s) { finish(s, "{}", 2); }
 
 void e2b_stream_fail(struct e2b_stream *s, enum e2b_code code, const char *fmt, ...) {
     char words[FAIL_TEXT], buf[6 * FAIL_TEXT + 64];
@@ -188,7 +178,7 @@ void e2b_stream_fail(struct e2b_stream *s, enum e2b_code code, const char *fmt, 
     text_add(&t, "{\"error\":");
     put_error(&t, code, words);
     text_add(&t, "}");
-    finish(s, &t);
+    finish(s, t.buf, t.len);
 }
 
 /* --- server streams: in ----------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ bool e2b_speaks(struct http_exchange *x, const char *type);
 bool e2b_unary(struct http_exchange *x, yyjson_val *body);
 /* The answer of a unary method. */
 void e2b_reply(struct http_exchange *x, const struct text *t);
+void e2b_reply_empty(struct http_exchange *x); /* {} */
 /* False, and it has been answered: a member of the message was wrong. */
 bool e2b_proto_ok(struct http_exchange *x, const struct proto *p);
 

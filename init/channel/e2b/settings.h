@@ -15,7 +15,6 @@ enum {
 };
 
 struct e2b_settings {
-    bool applied;               /* POST /init has come */
     bool timed;                 /* with a timestamp: */
     int64_t at_s;               /* unix time */
     int32_t at_ns;              /* below a second */

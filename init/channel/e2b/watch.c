@@ -449,10 +449,8 @@ void e2b_watcher_events(struct http_exchange *x, yyjson_val *body) {
 
 void e2b_remove_watcher(struct http_exchange *x, yyjson_val *body) {
     struct watcher *v = watcher_of(x, body);
-    char buf[] = "{}";
-    struct text t = { buf, sizeof buf, 2, false };
     if (!v)
         return;
     watcher_free(v);
-    e2b_reply(x, &t);
+    e2b_reply_empty(x);
 }
