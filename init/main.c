@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "cli/cli.h"
 #include "compat/compat.h"
+#include "machine/machine.h"
 #include "sys/title.h"
 
 /* No descriptor of ours may become 0, 1 or 2 because we were started without them. */
@@ -23,9 +24,10 @@ int main(int argc, char **argv) {
     enum compat_kind kind;
     if (argc > 0 && compat_name(argv[0], &kind))
         return compat_main(kind, argc, argv);
+    bool machine = getpid() == 1 && machine_begin();
     fill_stdio();
     title_init(argc, argv);
     if (getpid() == 1)
-        return cli_pid1(argc, argv, started);
+        return cli_pid1(argc, argv, machine, started);
     return cli_main(argc, argv, started);
 }

@@ -52,6 +52,10 @@ int dial_any(const struct address *to, size_t n, bool patient, instant deadline,
  * backlog is full). */
 int dial_unix(const char *path);
 
+/* Connect to a port of a virtual machine's other side (vsock(7)): a non-blocking descriptor, or
+ * -errno. */
+int dial_vsock(unsigned cid, unsigned port, instant deadline);
+
 /* --- a path that is to appear --- */
 
 /* One inotify(7) instance on the directories above a path. */

@@ -4,6 +4,9 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
+
+#include <linux/vm_sockets.h>
 
 #include "base/own.h"
 #include "probes/attempt.h"
@@ -137,5 +140,22 @@ int dial_unix(const char *path) {
     AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0)
         return -errno;
+    return fd_take(&fd);
+}
+
+int dial_vsock(unsigned cid, unsigned port, instant deadline) {
+    struct sockaddr_vm to = { .svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = port };
+    int why = 0;
+    socklen_t len = sizeof why;
+    AUTO_FD int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
+        int rc = errno == EINPROGRESS ? await_fd(fd, POLLOUT, deadline) : -errno;
+        if (rc == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &len) == 0)
+            rc = -why;
+        if (rc < 0)
+            return rc;
+    }
     return fd_take(&fd);
 }

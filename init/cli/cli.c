@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "base/version.h"
+#include "machine/machine.h"
 #include "probes/probe.h"
 
 enum { HELP_TEXT = 8192 };
@@ -96,7 +97,7 @@ static const struct option run_options[] = {
 static int verb_help(const struct args *a);
 static int verb_probe(const struct args *a) { return probe_main(a->nwords, a->words); }
 static int verb_run(const struct args *a) {
-    return start_box(args_value(a, "config"), (const char *const *)a->words, a->started);
+    return start_box(args_value(a, "config"), (const char *const *)a->words, false, a->started);
 }
 static int verb_version(const struct args *a) {
     (void)a;
@@ -204,9 +205,9 @@ static int verb_help(const struct args *a) {
 
 /* --- lives ------------------------------------------------------------------------------------ */
 
-int cli_pid1(int argc, char **argv, instant started) {
-    int i = argc > 1 && strcmp(argv[1], "--") == 0 ? 2 : 1;
-    return start_box(NULL, (const char *const *)argv + (i < argc ? i : argc), started);
+int cli_pid1(int argc, char **argv, bool machine, instant started) {
+    int i = machine ? machine_cmd(argc) : argc > 1 && strcmp(argv[1], "--") == 0 ? 2 : 1;
+    return start_box(NULL, (const char *const *)argv + (i < argc ? i : argc), machine, started);
 }
 
 static int run_verb(struct args *a, int argc, char **argv) {

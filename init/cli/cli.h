@@ -16,14 +16,15 @@
 enum { CLI_OK = 0, CLI_NO = 1, CLI_USAGE = 2, CLI_CHANNEL = 125 };
 
 /* Both return the exit status. */
-int cli_pid1(int argc, char **argv, instant started);
+/* `machine`: of a machine of its own (machine_begin()). */
+int cli_pid1(int argc, char **argv, bool machine, instant started);
 int cli_main(int argc, char **argv, instant started);
 
 /* The verbs in the order of help; NULL past the end. */
 const struct verb *cli_verb(size_t i);
 
 /* start.c: run a box. `config` may be NULL; cmd is NULL-terminated and may be empty. */
-int start_box(const char *config, const char *const *cmd, instant started);
+int start_box(const char *config, const char *const *cmd, bool machine, instant started);
 
 /* One file each, or a few that belong together. */
 int verb_attach(const struct args *a);

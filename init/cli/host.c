@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <linux/vm_sockets.h>
 
 #include "base/own.h"
 #include "base/str.h"
@@ -81,23 +80,6 @@ static int dial_socket(const char *path, instant deadline) {
     return fd;
 }
 
-static int dial_vsock(const struct host *h, instant deadline) {
-    struct sockaddr_vm to = { .svm_family = AF_VSOCK, .svm_cid = h->cid, .svm_port = h->port };
-    int why = 0;
-    socklen_t len = sizeof why;
-    AUTO_FD int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
-        int rc = errno == EINPROGRESS ? await_fd(fd, POLLOUT, deadline) : -errno;
-        if (rc == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &len) == 0)
-            rc = -why;
-        if (rc < 0)
-            return rc;
-    }
-    return fd_take(&fd);
-}
-
 /* Streams may be silent for hours: a peer that is gone without a word must not be waited for. */
 static void tune(int fd) {
     int on = 1, idle = KEEPALIVE_S, every = KEEPALIVE_S / 3;
@@ -129,6 +111,6 @@ int host_dial(const struct host *h, instant deadline, struct err *e) {
         int fd = dial_tcp(h, deadline, e);
         return fd < 0 ? err_wrap(e, "%s", h->text) : fd;
     }
-    int fd = h->kind == HOST_UNIX ? dial_socket(h->path, deadline) : dial_vsock(h, deadline);
+    int fd = h->kind == HOST_UNIX ? dial_socket(h->path, deadline) : dial_vsock(h->cid, h->port, deadline);
     return fd < 0 ? explain(h, fd, e) : fd;
 }

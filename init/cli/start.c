@@ -40,20 +40,15 @@ static struct rlimit raise_descriptors(void) {
     return given;
 }
 
-int start_box(const char *config, const char *const *cmd, instant started) {
-    uint64_t mask = signals_block(SIGNALS_ALL);
+/* Run the box that `conf` says; its exit status. */
+static int run_box(struct conf *conf, const char *const *cmd, uint64_t mask,
+                   instant started) {
     struct err e = { 0 };
-    struct conf conf;
     struct box box;
-    if (conf_load(&conf, config, environ, &e) < 0)
-        return cannot_start(&e);
-    log_init(2, (enum log_format)conf.pinnace.log, (enum log_level)conf.pinnace.log_level);
-    environment_drop_secrets(environ); /* the configuration has them */
-    become_init(&conf);
     struct sys sys;
     sys_linux_init(&sys);
     struct box_args args = {
-        .conf = &conf,
+        .conf = conf,
         .cmd = cmd,
         .env = (const char *const *)environ,
         .sigmask = mask,
@@ -66,6 +61,28 @@ int start_box(const char *config, const char *const *cmd, instant started) {
         return cannot_start(&e);
     int code = box_run(&box);
     box_fini(&box);
-    conf_free(&conf);
+    return code;
+}
+
+int start_box(const char *config, const char *const *cmd, bool machine, instant started) {
+    uint64_t mask = signals_block(SIGNALS_ALL);
+    struct err e = { 0 };
+    struct conf conf;
+    struct machine_conf vm = { 0 };
+    int code = EXIT_CANNOT_START;
+    if (conf_load(&conf, config, environ, &e) < 0) {
+        (void)cannot_start(&e);
+    } else {
+        log_init(2, (enum log_format)conf.pinnace.log, (enum log_level)conf.pinnace.log_level);
+        environment_drop_secrets(environ); /* the configuration has them */
+        become_init(&conf);
+        vm = machine_conf(&conf);
+        if (machine)
+            machine_equip(&vm);
+        code = run_box(&conf, cmd, mask, started);
+        conf_free(&conf);
+    }
+    if (machine)
+        machine_end(&vm, code);
     return code;
 }

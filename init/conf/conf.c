@@ -135,6 +135,8 @@ static void *fixed_base(struct conf *c, enum section_id id) {
         return &c->dns;
     case SECTION_NET:
         return &c->net;
+    case SECTION_MACHINE:
+        return &c->machine;
     default:
         return &c->main;
     }

@@ -120,6 +120,15 @@ struct net_section {
     int repair;
 };
 
+enum conf_off { MACHINE_OFF_AUTO, MACHINE_OFF_POWER, MACHINE_OFF_REBOOT, MACHINE_OFF_HALT };
+
+struct machine_section {
+    struct conf_given given[CONF_MAX_OPTIONS];
+    char *modules; /* NULL: none */
+    int network, off;
+    unsigned exit_port; /* 0: none */
+};
+
 struct svc_conf {
     struct conf_given given[CONF_MAX_OPTIONS];
     char name[MAX_NAME];
@@ -167,6 +176,7 @@ struct conf {
     struct engine_section engine;
     struct dns_section dns;
     struct net_section net;
+    struct machine_section machine;
     struct svc_conf *services[MAX_SERVICES]; /* owned */
     size_t nservices;
     struct channel_conf *channels[MAX_CHANNELS]; /* owned; "local" is always there */

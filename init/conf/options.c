@@ -105,6 +105,16 @@ static int opt_fd(const struct option *o, const char *text, void *field, struct 
     return parse_uint(text, 3, 1023, field, e);
 }
 
+static int opt_port(const struct option *o, const char *text, void *field, struct err *e) {
+    (void)o;
+    char *end;
+    unsigned long n = strcmp(text, "none") == 0 ? 0 : strtoul(text, &end, 0);
+    if (strcmp(text, "none") != 0 && (*end || end == text || n == 0 || n > UINT16_MAX))
+        return err_set(e, EINVAL, "'%.40s' is not a port from 1 to 0xffff", text);
+    *(unsigned *)field = (unsigned)n;
+    return 0;
+}
+
 static int opt_signal(const struct option *o, const char *text, void *field, struct err *e) {
     if (strstr(o->allowed, "none") && strcmp(text, "none") == 0) {
         *(int *)field = 0;
@@ -445,6 +455,7 @@ static int opt_listen(const struct option *o, const char *text, void *field, str
 #define ENGINE(T, f)  T(struct engine_section, f)
 #define DNS(T, f)     T(struct dns_section, f)
 #define NET(T, f)     T(struct net_section, f)
+#define MACHINE(T, f) T(struct machine_section, f)
 #define CHANNEL(T, f) T(struct channel_conf, f)
 #define SVC(T, f)     T(struct svc_conf, f)
 
@@ -525,6 +536,17 @@ static const struct option net_options[] = {
       "Subnets to keep the engine's bridge and address pools off: those of a VPN, or of engines to be nested. Those of Dagger, podman, k3s, kind and others are known." },
     { "repair", NET(CHOICE, repair), "auto", "auto | off",
       "auto: when a bridge in this box takes the uplink's subnet or its resolver's address, narrow the uplink to host routes, and let it take answers from that address." },
+};
+
+static const struct option machine_options[] = {
+    { "modules", MACHINE(DIR_, modules), "/lib/modules/boot", "directory | none",
+      "Kernel modules to load first, in the order of their names; what depends on another comes behind it." },
+    { "network", MACHINE(CHOICE, network), "auto", "auto | off",
+      "auto: bring up lo, and what ip= of the kernel's command line names." },
+    { "off", MACHINE(CHOICE, off), "auto", "auto | power | reboot | halt",
+      "What the end of the box is. auto: power off; with reboot=k on the command line, as Firecracker wants it, reboot." },
+    { "exit-port", opt_port, NULL, FIELD(unsigned, struct machine_section, exit_port), "none", "I/O port | none",
+      "Where the exit status is written to at the very end: 0x501 for QEMU's isa-debug-exit, which itself then ends with twice that plus 1." },
 };
 
 static const struct option main_options[] = {
@@ -633,6 +655,9 @@ const struct section sections[NSECTIONS] = {
     [SECTION_DNS] = { "dns", dns_options, COUNT_OF(dns_options),
                       "Name resolution that survives nested engines." },
     [SECTION_NET] = { "net", net_options, COUNT_OF(net_options), "The network around the box." },
+    [SECTION_MACHINE] = { "machine", machine_options, COUNT_OF(machine_options),
+                          "Where pinnace is the first process of a kernel, in a virtual machine. "
+                          "Elsewhere none of this is done." },
     [SECTION_MAIN] = { "main", main_options, COUNT_OF(main_options),
                        "CMD: the process the box exists for. Its name is main." },
     [SECTION_CHANNEL] = { "channel", channel_options, COUNT_OF(channel_options),

@@ -26,6 +26,7 @@ enum section_id {
     SECTION_ENGINE,
     SECTION_DNS,
     SECTION_NET,
+    SECTION_MACHINE,
     SECTION_MAIN,
     SECTION_CHANNEL, /* from here on they have names; those before stand once */
     SECTION_SERVICE,

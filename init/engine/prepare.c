@@ -21,26 +21,12 @@
 #include "engine/survey.h"
 #include "engine/version.h"
 #include "sys/file.h"
+#include "sys/mountpoint.h"
 
 #define UNIT "engine"
-#ifndef STATX_ATTR_MOUNT_ROOT
-#define STATX_ATTR_MOUNT_ROOT 0x2000 /* linux/stat.h, since 5.8 */
-#endif
 
 bool engine_present(const char *path) {
     return survey_has_program(path, "dockerd") || survey_has_program(path, "dockerd-entrypoint.sh");
-}
-
-/* STATX_ATTR_MOUNT_ROOT, Linux 5.8: the root of a mount. Before that, a mount from another file
- * system at least has another device than its directory. */
-static bool is_mounted(const char *dir, const char *path) {
-    struct statx in, at;
-    if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &at) < 0 ||
-        statx(AT_FDCWD, dir, 0, STATX_BASIC_STATS, &in) < 0)
-        return false;
-    if (at.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT)
-        return at.stx_attributes & STATX_ATTR_MOUNT_ROOT;
-    return at.stx_dev_major != in.stx_dev_major || at.stx_dev_minor != in.stx_dev_minor;
 }
 
 const char *engine_mounted_socket(void) {

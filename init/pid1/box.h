@@ -15,6 +15,7 @@
 #include "conf/rundir.h"
 #include "engine/prepare.h"
 #include "logs/role.h"
+#include "machine/machine.h"
 #include "net/role.h"
 #include "pid1/held.h"
 #include "svc/supervisor.h"
@@ -100,6 +101,7 @@ struct box {
     instant ready_at; /* first time; INSTANT_NEVER */
     char reason[MAX_PROBE_REASON];
     char *notify_up; /* NOTIFY_SOCKET of our own supervisor, or NULL; borrowed */
+    struct child notifier; /* tells it, where that may take a while */
     int ready_fd;    /* -1 */
 
     struct child killer; /* the fork that signals a subreaper's descendants */
@@ -190,6 +192,7 @@ size_t roles_pids(const struct box *b, pid_t out[MAX_ROLES]);
 void prepare_begin(struct box *b);
 
 /* sections.c: between the config, net/ and engine/, which do not see each other */
+struct machine_conf machine_conf(const struct conf *conf);
 struct engine_conf engine_conf(const struct conf *conf); /* borrows from it */
 void network_conf(struct net_conf *out, const struct conf *conf, bool engine);
 bool network_wanted(const struct net_conf *c);

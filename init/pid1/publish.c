@@ -13,6 +13,10 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "pid1/box.h"
+#include "svc/notify.h"
+
+#define READY "READY=1\nSTATUS=ready"
+enum { NOTIFY_MS = 5000 };
 
 void publish_mark(struct box *b, int unit, enum mark_kind kind) {
     timeline_add(&b->timeline, b->loop.now, unit, kind);
@@ -26,20 +30,33 @@ void publish_change(struct box *b) {
 
 /* --- upwards ------------------------------------------------------------------------------ */
 
-/* sd_notify(3): one datagram; an address that begins with @ is abstract. */
-static void notify_up(const struct box *b, const char *text) {
-    struct sockaddr_un to = { .sun_family = AF_UNIX };
-    size_t n = b->notify_up ? strlen(b->notify_up) : 0;
-    if (n < 2 || n >= sizeof to.sun_path)
+static int notify_run(void *arg) {
+    const struct box *b = arg;
+    int rc = notify_send(b->notify_up, READY, instant_add(instant_now(), span_ms(NOTIFY_MS)));
+    if (rc < 0)
+        log_warn(NULL, "tell NOTIFY_SOCKET %s: %s", b->notify_up, strerror(-rc));
+    return rc < 0;
+}
+
+static void notified(struct child *c, struct exit_info how) {
+    (void)c; /* it has said itself what went wrong */
+    (void)how;
+}
+
+/* sd_notify(3). Where that may take a while, in a fork. */
+static void notify_up(struct box *b) {
+    int keep = log_fd();
+    struct fork_req r = { .title = "notify", .run = notify_run, .arg = b, .keep = &keep, .nkeep = 1 };
+    if (!b->notify_up)
         return;
-    memcpy(to.sun_path, b->notify_up, n);
-    if (to.sun_path[0] == '@')
-        to.sun_path[0] = '\0';
-    AUTO_FD int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
-    if (fd < 0 || sendto(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL,
-                         (struct sockaddr *)&to, len) < 0)
-        log_warn(NULL, "tell NOTIFY_SOCKET %s: %s", b->notify_up, strerror(errno));
+    if (!notify_waits(b->notify_up)) {
+        (void)notify_run(b);
+        return;
+    }
+    pid_t pid = b->notifier.pid ? 0 : b->sys->fork(b->sys, &r, NULL);
+    b->notifier.exited = notified;
+    if (pid > 0)
+        children_add(&b->children, &b->notifier, pid);
 }
 
 /* s6: a newline, then the end of file. Not blocking: it may be any descriptor. */
@@ -80,7 +97,7 @@ static void became_ready(struct box *b) {
     log_line(level, NULL, "ready%s%s", first ? " after " : " again",
              first ? format_span(d, sizeof d, instant_since(b->ready_at, b->started)) : "");
     if (first) {
-        notify_up(b, "READY=1\nSTATUS=ready");
+        notify_up(b);
         notify_fd(b);
     }
 }

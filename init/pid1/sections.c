@@ -18,6 +18,19 @@ struct engine_conf engine_conf(const struct conf *conf) {
     };
 }
 
+struct machine_conf machine_conf(const struct conf *conf) {
+    const struct machine_section *c = &conf->machine;
+    static const enum machine_off offs[] = { [MACHINE_OFF_AUTO] = OFF_AUTO,
+                                             [MACHINE_OFF_POWER] = OFF_POWER,
+                                             [MACHINE_OFF_REBOOT] = OFF_REBOOT,
+                                             [MACHINE_OFF_HALT] = OFF_HALT };
+    bool none = !c->modules || strcmp(c->modules, "none") == 0;
+    return (struct machine_conf){ .modules = none ? NULL : c->modules,
+                                  .network = c->network == 0,
+                                  .off = offs[c->off],
+                                  .exit_port = c->exit_port };
+}
+
 void network_conf(struct net_conf *out, const struct conf *conf, bool engine) {
     const struct dns_section *dns = &conf->dns;
     const struct net_section *net = &conf->net;

@@ -1,0 +1,63 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "machine/cmdline.h"
+#include "machine/machine.h"
+#include "svc/notify.h"
+#include "sys/file.h"
+
+#define UNIT "machine"
+enum { NOTIFY_MS = 2000 };
+
+static void tell(int status) {
+    const char *address = getenv("NOTIFY_SOCKET");
+    char text[32];
+    (void)snprintf(text, sizeof text, "EXIT_STATUS=%d", status);
+    int rc = address ? notify_send(address, text, instant_add(instant_now(), span_ms(NOTIFY_MS)))
+                     : 0;
+    if (rc < 0)
+        log_warn(UNIT, "tell NOTIFY_SOCKET %s: %s", address, strerror(-rc));
+}
+
+/* Firecracker ends by a reset of the keyboard controller, which reboot=k asks for; it knows no
+ * power switch. */
+static int how_off(enum machine_off off) {
+    static const unsigned how[] = { [OFF_POWER] = RB_POWER_OFF,
+                                    [OFF_REBOOT] = RB_AUTOBOOT,
+                                    [OFF_HALT] = RB_HALT_SYSTEM };
+    char line[MAX_CMDLINE];
+    if (off == OFF_AUTO) {
+        file_peek("/proc/cmdline", line, sizeof line);
+        off = cmdline_has(line, "reboot=k") ? OFF_REBOOT : OFF_POWER;
+    }
+    return (int)how[off];
+}
+
+/* QEMU's isa-debug-exit ends with 2 * status + 1. */
+static void write_port(unsigned port, int status) {
+    uint8_t byte = (uint8_t)status;
+    AUTO_FD int fd = open("/dev/port", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || pwrite(fd, &byte, 1, (off_t)port) < 0)
+        log_error(UNIT, "write the exit status to port %#x: %s", port, strerror(errno));
+}
+
+void machine_end(const struct machine_conf *c, int status) {
+    int how = how_off(c->off);
+    log_info(UNIT, "the box has ended with exit status %d", status);
+    tell(status);
+    sync();
+    (void)mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL); /* so that its journal is clean */
+    if (c->exit_port)
+        write_port(c->exit_port, status);
+    if (reboot(how) < 0)
+        log_error(UNIT, "power off: %s", strerror(errno));
+}
