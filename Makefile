@@ -223,6 +223,8 @@ test: $(BIN) $(UNIT_BIN) $(SIM_BIN) $(DIFF_BIN) ## Everything above, in one tall
 
 demo: $(BIN) ## A sandbox with a Docker engine in it, in a minute; sets the machine up first
 	$(Q)tests/engine/demo
+microvm: $(BIN) ## build/microvm: a kernel and an initramfs with pinnace as /init, for any VMM
+	$(Q)tools/microvm build/microvm
 bench: $(BIN) ## Measure against peers
 	$(Q)tests/bench/run
 	$(Q)tests/bench/dns
@@ -254,5 +256,5 @@ install: $(BIN) ## Copy program and manual pages below DESTDIR and PREFIX
 clean: ## Remove what was built; what was downloaded stays in build/dl
 	find build -mindepth 1 -maxdepth 1 ! -name dl -exec rm -rf --one-file-system {} + 2>/dev/null || true
 
-.PHONY: help all pinnace check-binary unit sim differential integration clients engine lint test demo \
+.PHONY: help all pinnace check-binary unit sim differential integration clients engine lint test demo microvm \
 	bench fuzz format compdb man install clean

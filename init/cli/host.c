@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-
 #include "base/own.h"
 #include "base/str.h"
 #include "conf/rundir.h"
@@ -111,6 +110,7 @@ int host_dial(const struct host *h, instant deadline, struct err *e) {
         int fd = dial_tcp(h, deadline, e);
         return fd < 0 ? err_wrap(e, "%s", h->text) : fd;
     }
-    int fd = h->kind == HOST_UNIX ? dial_socket(h->path, deadline) : dial_vsock(h->cid, h->port, deadline);
+    int fd = h->kind == HOST_UNIX ? dial_socket(h->path, deadline)
+                                  : dial_vsock(h->cid, h->port, deadline);
     return fd < 0 ? explain(h, fd, e) : fd;
 }

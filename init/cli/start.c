@@ -41,8 +41,7 @@ static struct rlimit raise_descriptors(void) {
 }
 
 /* Run the box that `conf` says; its exit status. */
-static int run_box(struct conf *conf, const char *const *cmd, uint64_t mask,
-                   instant started) {
+static int run_box(struct conf *conf, const char *const *cmd, uint64_t mask, instant started) {
     struct err e = { 0 };
     struct box box;
     struct sys sys;

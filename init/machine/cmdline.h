@@ -15,9 +15,9 @@ enum { MAX_CMDLINE = 16384, MAX_CMDLINE_IPS = 8, HOST_NAME = 65, LINK_NAME = 16,
  * Documentation/admin-guide/nfs/nfsroot.rst). IPv6 addresses stand in brackets, as with dracut;
  * NETMASK is then, and may be with IPv4, a prefix length. */
 struct cmdline_ip {
-    struct prefix client; /* none: by autoconf, which is the kernel's to do, or not at all */
-    struct ip gateway;    /* none */
-    char host[HOST_NAME]; /* "" */
+    struct prefix client;   /* none: by autoconf, which is the kernel's to do, or not at all */
+    struct ip gateway;      /* none */
+    char host[HOST_NAME];   /* "" */
     char device[LINK_NAME]; /* "": the first one */
     bool off;               /* ip=off, ip=none */
     struct ip dns[CMDLINE_DNS];

@@ -1,15 +1,15 @@
 #include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __x86_64__
+#include <sys/io.h>
+#endif
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/own.h"
 #include "machine/cmdline.h"
 #include "machine/machine.h"
 #include "svc/notify.h"
@@ -22,8 +22,8 @@ static void tell(int status) {
     const char *address = getenv("NOTIFY_SOCKET");
     char text[32];
     (void)snprintf(text, sizeof text, "EXIT_STATUS=%d", status);
-    int rc = address ? notify_send(address, text, instant_add(instant_now(), span_ms(NOTIFY_MS)))
-                     : 0;
+    int rc =
+        address ? notify_send(address, text, instant_add(instant_now(), span_ms(NOTIFY_MS))) : 0;
     if (rc < 0)
         log_warn(UNIT, "tell NOTIFY_SOCKET %s: %s", address, strerror(-rc));
 }
@@ -31,9 +31,9 @@ static void tell(int status) {
 /* Firecracker ends by a reset of the keyboard controller, which reboot=k asks for; it knows no
  * power switch. */
 static int how_off(enum machine_off off) {
-    static const unsigned how[] = { [OFF_POWER] = RB_POWER_OFF,
-                                    [OFF_REBOOT] = RB_AUTOBOOT,
-                                    [OFF_HALT] = RB_HALT_SYSTEM };
+    static const unsigned how[] = {
+        [OFF_POWER] = RB_POWER_OFF, [OFF_REBOOT] = RB_AUTOBOOT, [OFF_HALT] = RB_HALT_SYSTEM
+    };
     char line[MAX_CMDLINE];
     if (off == OFF_AUTO) {
         file_peek("/proc/cmdline", line, sizeof line);
@@ -42,12 +42,17 @@ static int how_off(enum machine_off off) {
     return (int)how[off];
 }
 
-/* QEMU's isa-debug-exit ends with 2 * status + 1. */
+/* QEMU's isa-debug-exit ends there and then, with 2 * status + 1. */
 static void write_port(unsigned port, int status) {
-    uint8_t byte = (uint8_t)status;
-    AUTO_FD int fd = open("/dev/port", O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || pwrite(fd, &byte, 1, (off_t)port) < 0)
+#ifdef __x86_64__
+    if (ioperm(port, 1, 1) < 0)
         log_error(UNIT, "write the exit status to port %#x: %s", port, strerror(errno));
+    else
+        outb((unsigned char)status, (unsigned short)port);
+#else
+    log_error(UNIT, "no exit status goes to port %#x: this machine has no I/O ports (status %d)",
+              port, status);
+#endif
 }
 
 void machine_end(const struct machine_conf *c, int status) {

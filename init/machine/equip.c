@@ -68,8 +68,9 @@ void machine_equip(const struct machine_conf *c) {
     if (pid < 0)
         log_error(UNIT, "fork for modules and network: %s", strerror(errno));
     else if (!await_end(pid, &status)) {
-        log_error(UNIT, "modules and network have taken more than %d s: the boot goes on "
-                        "without; is a driver stuck?",
+        log_error(UNIT,
+                  "modules and network have taken more than %d s: the boot goes on "
+                  "without; is a driver stuck?",
                   EQUIP_LIMIT_S);
         (void)kill(pid, SIGKILL); /* who comes to reap it is not told of it */
     } else if (status != 0) {

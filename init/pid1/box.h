@@ -100,9 +100,9 @@ struct box {
     bool ready;
     instant ready_at; /* first time; INSTANT_NEVER */
     char reason[MAX_PROBE_REASON];
-    char *notify_up; /* NOTIFY_SOCKET of our own supervisor, or NULL; borrowed */
+    char *notify_up;       /* NOTIFY_SOCKET of our own supervisor, or NULL; borrowed */
     struct child notifier; /* tells it, where that may take a while */
-    int ready_fd;    /* -1 */
+    int ready_fd;          /* -1 */
 
     struct child killer; /* the fork that signals a subreaper's descendants */
     int killer_signal;   /* what it is to send next; 0 */

@@ -46,7 +46,9 @@ static void notified(struct child *c, struct exit_info how) {
 /* sd_notify(3). Where that may take a while, in a fork. */
 static void notify_up(struct box *b) {
     int keep = log_fd();
-    struct fork_req r = { .title = "notify", .run = notify_run, .arg = b, .keep = &keep, .nkeep = 1 };
+    struct fork_req r = {
+        .title = "notify", .run = notify_run, .arg = b, .keep = &keep, .nkeep = 1
+    };
     if (!b->notify_up)
         return;
     if (!notify_waits(b->notify_up)) {
