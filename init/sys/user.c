@@ -11,7 +11,9 @@
 
 int find_identity(const char *user, struct identity *id) {
     char name[256];
-    (void)snprintf(name, sizeof name, "%s", user);
+    if (strlen(user) >= sizeof name)
+        return -ENOENT; /* LOGIN_NAME_MAX is 256, that of a group's no more */
+    (void)strcpy(name, user);
     char *group = strchr(name, ':');
     if (group)
         *group++ = '\0';

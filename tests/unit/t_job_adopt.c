@@ -223,7 +223,7 @@ static void keeps_what_was_asked(void) {
 
 static struct wire_job news(uint32_t slot, pid_t pid) {
     return (struct wire_job){ .head = WIRE_HEAD(WIRE_JOB, struct wire_job),
-                              .id = 0x123456 + slot,
+                              .id = UINT64_C(0x123456000) + slot,
                               .slot = slot,
                               .pid = pid };
 }
@@ -292,10 +292,11 @@ static void refuses_nonsense(void) {
         uint32_t slot;
         pid_t pid;
         uint16_t kind;
-    } rows[] = { { 0, 200, 2, WIRE_JOB },        { 5, MAX_JOBS, 2, WIRE_JOB },
-                 { 5, UINT32_MAX, 2, WIRE_JOB }, { 5, 200, 1, WIRE_JOB },
-                 { 5, 200, -7, WIRE_JOB },       { UINT64_C(1) << 48, 200, 2, WIRE_JOB },
-                 { 5, 200, 2, WIRE_JOB_SHUT },   { 5, 200, 2, WIRE_JOB_DONE } };
+    } rows[] = { { 0, 200, 2, WIRE_JOB },         { 5, MAX_JOBS, 2, WIRE_JOB },
+                 { 5, UINT32_MAX, 2, WIRE_JOB },  { 4296, 200, 1, WIRE_JOB },
+                 { 4296, 200, -7, WIRE_JOB },     { (UINT64_C(1) << 48) + 200, 200, 2, WIRE_JOB },
+                 { 4296, 200, 2, WIRE_JOB_SHUT }, { 4296, 200, 2, WIRE_JOB_DONE },
+                 { 4297, 200, 2, WIRE_JOB } };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         int fds[JOB_NFDS] = { -1, -1, -1, dup(0) };
         struct wire_job m = news(rows[i].slot, rows[i].pid);

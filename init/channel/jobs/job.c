@@ -29,10 +29,8 @@ const char *job_id_text(const struct job *j, char out[JOB_ID_TEXT]) {
          j = CONTAINER_OF(j->link.next, struct job, link))
 
 struct job *job_by_number(struct jobs *js, uint64_t id) {
-    FOR_EACH_JOB(j, js)
-    if (j->id == id)
-        return j;
-    return NULL;
+    struct job *j = js->by_slot[id % MAX_JOBS];
+    return j && j->id == id ? j : NULL;
 }
 
 /* Only as job_id_text() writes it: twelve lower-case digits. */
@@ -88,6 +86,7 @@ struct job *job_new(struct jobs *js, uint64_t id, uint32_t slot) {
     j->id = id;
     j->slot = slot;
     js->slots[slot / 64] |= UINT64_C(1) << slot % 64;
+    js->by_slot[slot] = j;
     for (int i = 0; i < JOB_NFDS; i++)
         j->fds[i] = -1;
     list_init(&j->readers);
@@ -134,6 +133,7 @@ static void job_free(struct job *j) {
 
 static void uncount(struct job *j) {
     struct jobs *js = j->jobs;
+    js->by_slot[j->slot] = NULL;
     js->n--;
     if (j->state == JOB_ENDED)
         js->nended--;

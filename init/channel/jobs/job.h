@@ -64,7 +64,7 @@ struct job_end {
 struct job {
     struct jobs *jobs;
     struct link link; /* in jobs->all: oldest first */
-    uint64_t id;      /* random, 48 bits, never 0 */
+    uint64_t id;      /* 48 bits, never 0: random, then the slot */
     uint32_t slot;    /* of its record */
     enum job_state state;
     pid_t pid;    /* leader of its session; 0 once reaped */
@@ -131,6 +131,7 @@ struct jobs {
     struct job *telling;
     int null, oom; /* /dev/null; the file that counts OOM kills */
     uint64_t slots[MAX_JOBS / 64];
+    struct job *by_slot[MAX_JOBS]; /* those of `all`: an id ends with its slot */
     struct child walker;
     struct timer walk_limit;
 };

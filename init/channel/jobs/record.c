@@ -253,8 +253,8 @@ static void sort_in(struct job *j) {
 }
 
 static bool adopt(struct jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
-    if (m->slot >= MAX_JOBS || m->id == 0 || m->id >> 48 || m->pid <= 1 ||
-        (js->slots[m->slot / 64] >> m->slot % 64 & 1) || job_by_number(js, m->id))
+    if (m->slot >= MAX_JOBS || m->id == 0 || m->id >> 48 || m->id % MAX_JOBS != m->slot ||
+        m->pid <= 1 || (js->slots[m->slot / 64] >> m->slot % 64 & 1))
         return false;
     struct job *j = job_new(js, m->id, m->slot);
     if (!j)

@@ -252,13 +252,14 @@ static int spawn_marked(struct job *j, const struct job_spec *spec, const int th
 
 /* --- a new job ------------------------------------------------------------------------------ */
 
-static uint64_t new_id(struct jobs *js) {
+/* No two have a slot at once, so no two have an id. */
+static uint64_t new_id(uint32_t slot) {
     uint64_t id;
     do {
         if (getrandom(&id, sizeof id, 0) < 0)
             id = (uint64_t)instant_now().ns * UINT64_C(0x9e3779b97f4a7c15);
-        id &= (UINT64_C(1) << 48) - 1;
-    } while (id == 0 || job_by_number(js, id));
+        id = (id & ((UINT64_C(1) << 48) - MAX_JOBS)) | slot;
+    } while (id < MAX_JOBS);
     return id;
 }
 
@@ -281,7 +282,7 @@ static struct job *describe(struct jobs *js, const struct job_spec *spec, struct
                       js->n);
         return NULL;
     }
-    struct job *j = job_new(js, new_id(js), slot);
+    struct job *j = job_new(js, new_id(slot), slot);
     if (!j) {
         (void)err_sys(e, ENOMEM, "start a job");
         return NULL;
