@@ -196,8 +196,9 @@ static int verb_help(const struct args *a) {
     for (size_t i = 0; i < NVERBS; i++)
         (void)printf("  %-12s%s\n", verbs[i].name, verbs[i].help);
     (void)fputs(
-        "\nHOST is unix:///PATH, tcp://HOST:PORT or vsock://CID:PORT, also in $PINNACE_HOST; "
-        "a token in\n$PINNACE_TOKEN or $PINNACE_TOKEN_FILE. `pinnace help VERB` has the "
+        "\nHOST is unix:///PATH, tcp://HOST:PORT, vsock://CID:PORT or vsock:///PATH:PORT, also in\n"
+        "$PINNACE_HOST; a token in $PINNACE_TOKEN or $PINNACE_TOKEN_FILE. `pinnace help VERB` has "
+        "the "
         "options.\nThe configuration is /etc/pinnace.ini: see pinnace.ini(5), pinnace(8).\n",
         stdout);
     return CLI_OK;

@@ -22,9 +22,22 @@ enum {
 
 /* --- what was written ------------------------------------------------------------------------- */
 
+/* "/run/box.vsock:1024": by way of a VMM's socket. */
+static int parse_vmm(struct host *out, const char *text, struct err *e) {
+    const char *port = strrchr(text, ':');
+    if (!port)
+        return err_set(e, EINVAL, "'%.80s' is not /PATH:PORT", text);
+    (void)snprintf(out->path, sizeof out->path, "%.*s", (int)(port - text), text);
+    if ((size_t)(port - text) >= sizeof out->path)
+        return err_set(e, EINVAL, "a socket's path has at most %zu bytes", sizeof out->path - 1);
+    return parse_uint(port + 1, 0, UINT32_MAX - 1, &out->port, e);
+}
+
 static int parse_vsock(struct host *out, const char *text, struct err *e) {
     char cid[16];
     size_t n = strcspn(text, ":");
+    if (*text == '/')
+        return parse_vmm(out, text, e);
     if (text[n] != ':' || n >= sizeof cid)
         return err_set(e, EINVAL, "'%.80s' is not CID:PORT", text);
     (void)snprintf(cid, sizeof cid, "%.*s", (int)n, text);
@@ -34,6 +47,7 @@ static int parse_vsock(struct host *out, const char *text, struct err *e) {
 
 int host_parse(struct host *out, const char *text, struct err *e) {
     int rc = 0;
+    *out->path = '\0';
     (void)snprintf(out->text, sizeof out->text, "%s", text);
     if (has_prefix(text, "unix://")) {
         out->kind = HOST_UNIX;
@@ -47,7 +61,9 @@ int host_parse(struct host *out, const char *text, struct err *e) {
         out->kind = HOST_VSOCK;
         rc = parse_vsock(out, text + 8, e);
     } else
-        rc = err_set(e, EINVAL, "it is not one of unix:///PATH, tcp://HOST:PORT, vsock://CID:PORT");
+        rc = err_set(e, EINVAL,
+                     "it is not one of unix:///PATH, tcp://HOST:PORT, vsock://CID:PORT, "
+                     "vsock:///PATH:PORT");
     return rc < 0 ? err_wrap(e, "host '%.80s'", text) : 0;
 }
 
@@ -77,6 +93,27 @@ static int dial_socket(const char *path, instant deadline) {
         (void)poll(NULL, 0, BACKLOG_PAUSE_MS);
     }
     return fd;
+}
+
+/* Firecracker and Cloud Hypervisor have a machine's vsock as a socket of theirs: "CONNECT PORT" is
+ * answered by "OK N", or by the end. Bytes behind that are the peer's already. */
+static int dial_vmm(const struct host *h, instant deadline) {
+    char line[64];
+    size_t n = 0;
+    AUTO_FD int fd = dial_socket(h->path, deadline);
+    if (fd < 0)
+        return fd;
+    int len = snprintf(line, sizeof line, "CONNECT %u\n", h->port);
+    int rc = send_all(fd, line, (size_t)len, deadline);
+    if (rc < 0)
+        return rc;
+    do {
+        ssize_t got = recv_some(fd, line + n, 1, deadline);
+        if (got <= 0)
+            return got < 0 ? (int)got : -ECONNREFUSED;
+    } while (line[n] != '\n' && ++n < sizeof line - 1);
+    line[n] = '\0';
+    return has_prefix(line, "OK ") ? fd_take(&fd) : -EPROTO;
 }
 
 /* Streams may be silent for hours: a peer that is gone without a word must not be waited for. */
@@ -111,6 +148,7 @@ int host_dial(const struct host *h, instant deadline, struct err *e) {
         return fd < 0 ? err_wrap(e, "%s", h->text) : fd;
     }
     int fd = h->kind == HOST_UNIX ? dial_socket(h->path, deadline)
+             : *h->path           ? dial_vmm(h, deadline)
                                   : dial_vsock(h->cid, h->port, deadline);
     return fd < 0 ? explain(h, fd, e) : fd;
 }

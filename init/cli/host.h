@@ -12,12 +12,13 @@ enum host_kind { HOST_UNIX, HOST_TCP, HOST_VSOCK };
 struct host {
     enum host_kind kind;
     char text[HOST_TEXT];     /* for messages: what was given, or the path of the socket */
-    char path[UNIX_PATH_CAP]; /* UNIX */
+    char path[UNIX_PATH_CAP]; /* UNIX; VSOCK by way of a VMM's socket, else "" */
     struct endpoint to;       /* TCP */
     unsigned cid, port;       /* VSOCK */
 };
 
-/* PURE. "unix:///path", "tcp://host:port", "tcp://[::1]:80", "vsock://3:1024"; -EINVAL. */
+/* PURE. "unix:///path", "tcp://host:port", "tcp://[::1]:80", "vsock://3:1024", and
+ * "vsock:///path:1024" for the vsock that Firecracker has as a unix socket; -EINVAL. */
 int host_parse(struct host *out, const char *text, struct err *e);
 
 /* `given` (--host), else $PINNACE_HOST, else the socket in the run directory: -ENOENT when there

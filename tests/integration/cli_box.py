@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """ps, top, logs, start, stop, restart; boxes elsewhere and tokens; help and completions."""
+import contextlib
 import datetime
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 from box import Box
@@ -201,6 +203,45 @@ for host, why in ((f"tcp://127.0.0.1:{free_port()}", "refused"), ("unix:///nonex
                   ("ftp://x", "not one of"), ("vsock://9999:1", "vsock://9999:1")):
     r = c("-H", host, "status")
     t.ok(r.status == 1 and why in r.err and r.seconds < 15, f"{host} is said to be wrong", r)
+
+
+def vmm(listener, answer):
+    """What Firecracker does: CONNECT PORT, and from then on the bytes of that port."""
+    while True:
+        try:
+            peer, _ = listener.accept()
+        except OSError:
+            return
+        asked = b""
+        while not asked.endswith(b"\n"):
+            asked += peer.recv(1)
+        peer.sendall(answer)
+        if asked == b"CONNECT 1024\n" and answer.startswith(b"OK "):
+            box = socket.socket(socket.AF_UNIX)
+            box.connect(sock.removeprefix("unix://"))
+            threading.Thread(target=pump, args=(peer, box), daemon=True).start()
+            pump(box, peer)
+        peer.close()
+
+
+def pump(source, sink):
+    with contextlib.suppress(OSError):
+        while piece := source.recv(65536):
+            sink.sendall(piece)
+        sink.shutdown(socket.SHUT_WR)
+
+
+for answer, port, want in ((b"OK 1073741824\n", 1024, (0, "web")), (b"OK 1\n", 7, (1, "")),
+                           (b"NO\n", 1024, (1, "rotocol")), (b"", 1024, (1, "no pinnace")),
+                           (b"O" * 100, 1024, (1, "rotocol"))):
+    path = f"{t.dir}/vmm{port}{len(answer)}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        threading.Thread(target=vmm, args=(listener, answer), daemon=True).start()
+        r = c("-H", f"vsock://{path}:{port}", "ps", "-q")
+        listener.shutdown(socket.SHUT_RDWR)
+    t.ok(r.status == want[0] and want[1] in r.out + r.err, f"a VMM's socket that says {answer[:9]}, port {port}", r)
 if os.getuid() == 0 and shutil.which("setpriv"):
     os.chmod(t.dir, 0o755)
     r = run(["setpriv", "--reuid=65534", "--clear-groups", t.pinnace, "-H", sock, "status"])

@@ -237,8 +237,11 @@ static void test_hosts(void) {
            h.to.port == 80,
        "tcp, IPv6");
     OK(host_parse(&h, "vsock://3:1024", &e) == 0 && h.kind == HOST_VSOCK && h.cid == 3 &&
-           h.port == 1024,
+           h.port == 1024 && !*h.path,
        "vsock");
+    OK(host_parse(&h, "vsock:///run/a:b.vsock:1024", &e) == 0 && h.kind == HOST_VSOCK &&
+           strcmp(h.path, "/run/a:b.vsock") == 0 && h.port == 1024,
+       "vsock by way of a VMM's socket");
     static const char *const wrong[] = {
         "",
         "/run/x.sock",
@@ -253,6 +256,8 @@ static void test_hosts(void) {
         "vsock://x:1",
         "vsock://3:",
         "vsock://3:99999999999",
+        "vsock:///run/x",
+        "vsock:///run/x:",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         e = (struct err){ 0 };
