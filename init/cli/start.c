@@ -41,7 +41,8 @@ static struct rlimit raise_descriptors(void) {
 }
 
 /* Run the box that `conf` says; its exit status. */
-static int run_box(struct conf *conf, const char *const *cmd, uint64_t mask, instant started) {
+static int run_box(struct conf *conf, const char *const *cmd, bool machine, uint64_t mask,
+                   instant started) {
     struct err e = { 0 };
     struct box box;
     struct sys sys;
@@ -54,6 +55,7 @@ static int run_box(struct conf *conf, const char *const *cmd, uint64_t mask, ins
         .sigignore = signals_ignored(),
         .nofile = raise_descriptors(),
         .is_pid1 = getpid() == 1,
+        .machine = machine,
         .started = started,
     };
     if (box_init(&box, &sys, &args, &e) < 0)
@@ -78,7 +80,7 @@ int start_box(const char *config, const char *const *cmd, bool machine, instant 
         vm = machine_conf(&conf);
         if (machine)
             machine_equip(&vm);
-        code = run_box(&conf, cmd, mask, started);
+        code = run_box(&conf, cmd, machine, mask, started);
         conf_free(&conf);
     }
     if (machine)

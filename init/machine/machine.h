@@ -35,6 +35,13 @@ int machine_cmd(int argc);
  * logged. */
 void machine_equip(const struct machine_conf *c);
 
+/* The machine's power buttons (ACPI, as VMMs press it to ask for an end): a descriptor that is
+ * readable when somebody presses one, the caller's; -1: there are none, or no driver (button,
+ * evdev). evdev of the kernel's Documentation/input. */
+int machine_button(void);
+/* Has one been pressed? Takes what there is to read. */
+bool machine_pressed(int button);
+
 /* Say `status` on the console, to NOTIFY_SOCKET (EXIT_STATUS=, sd_notify(3)) and to the exit port;
  * write everything to disk; power off, or what `off` says. Returns only where the kernel refuses.
  */

@@ -166,6 +166,8 @@ static void init_supervisor(struct box *b, const struct box_args *a) {
 int box_init(struct box *b, struct sys *sys, const struct box_args *a, struct err *e) {
     *b = (struct box){ .sys = sys, .conf = a->conf, .is_pid1 = a->is_pid1, .started = a->started };
     b->null_fd = b->prepare_sock = -1;
+    b->button.fd = -1;
+    b->machine = a->machine;
     for (int i = 0; i < MAX_CHANNELS; i++)
         b->listen[i] = -1;
     for (int i = 0; i < NET_NSOCKETS; i++)
@@ -241,6 +243,7 @@ int box_run(struct box *b) {
 
 void box_fini(struct box *b) {
     fd_close(&b->signals.fd);
+    fd_close(&b->button.fd);
     fd_close(&b->log.sock.fd);
     fd_close(&b->channel.sock.fd);
     fd_close(&b->net.sock.fd);

@@ -55,9 +55,10 @@ struct box {
     instant started;
     struct timer boot_deadline, drain_delay, grace_over, last_call;
     int exit_code;
-    bool is_pid1;
+    bool is_pid1, machine;
 
     struct source signals;
+    struct source button; /* of a machine of its own; else .fd is -1 */
     uint64_t sigmask, sigignore; /* as we were started */
 
     struct child prepare;
@@ -119,7 +120,7 @@ struct box_args {
     const char *const *env;
     uint64_t sigmask, sigignore;
     struct rlimit nofile; /* as we were started: that of what the box starts; 0: as it is */
-    bool is_pid1;
+    bool is_pid1, machine; /* machine: the first process of a kernel (machine_begin()) */
     instant started;
 };
 

@@ -124,7 +124,21 @@ static void signals_ready(struct source *src, uint32_t got) {
         reopen(b, rc);
 }
 
+/* As TERM, whatever that is to CMD. */
+static void button_ready(struct source *src, uint32_t got) {
+    (void)got;
+    struct box *b = CONTAINER_OF(src, struct box, button);
+    if (!machine_pressed(src->fd))
+        return;
+    log_info(NULL, "the power button was pressed");
+    (void)b->sys->kill(b->sys, getpid(), SIGTERM);
+}
+
 int forward_init(struct box *b) {
+    int button = b->machine ? machine_button() : -1;
+    b->button = (struct source){ .fd = button, .want = EPOLLIN, .ready = button_ready };
+    if (button >= 0)
+        (void)loop_watch(&b->loop, &b->button);
     int fd = signals_open(SIGNALS_ALL);
     b->signals = (struct source){ .fd = fd, .want = EPOLLIN, .ready = signals_ready };
     return fd < 0 ? fd : loop_watch(&b->loop, &b->signals);

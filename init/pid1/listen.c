@@ -97,6 +97,8 @@ static int open_vsock(const struct listen_spec *l, struct err *e) {
                               .svm_cid = VMADDR_CID_ANY,
                               .svm_port = l->port };
     AUTO_FD int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 && errno == EAFNOSUPPORT)
+        return err_set(e, EAFNOSUPPORT, "this kernel has no vsock; is its module loaded?");
     if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof to) < 0)
         return err_sys(e, errno, "bind");
     return fd_take(&fd);
