@@ -52,7 +52,7 @@ WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-protot
 BASE := -std=gnu17 -D_GNU_SOURCE -Iinit -I. -g \
 	-ffile-prefix-map=$(CURDIR)=.
 SMALL := -Os -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
-	-fstack-protector-strong -ftrivial-auto-var-init=zero
+	-fno-unwind-tables -fstack-protector-strong -ftrivial-auto-var-init=zero
 LINK := -static -no-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--build-id=none
 LIBS := -lyyjson -linih -lz -lbsd -lmd
 ASAN := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
