@@ -136,33 +136,35 @@ def cache_dir():
     return path
 
 
-def rootfs_packages(name):
+def engine_packages(name):
     return ENGINE_PACKAGES.get(name, ENGINE_PACKAGES[""])
 
 
-def rootfs_path(name):
-    key = " ".join([name] + rootfs_packages(name) + NOT_IN_ROOTFS)
+def rootfs_path(name, packages=None):
+    """Of the Debian `name` with `packages`, an engine's if None."""
+    key = " ".join([name, *(engine_packages(name) if packages is None else packages), *NOT_IN_ROOTFS])
     return os.path.join(cache_dir(), f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.tar")
 
 
-def rootfs(name=None):
-    """The tar of a Debian with an engine in it; made when the cache has none."""
+def rootfs(name=None, packages=None):
+    """The tar of a Debian with an engine, or with `packages`; made when the cache has none."""
     name = name or suite()
-    path = rootfs_path(name)
+    path = rootfs_path(name, packages)
     with open(path + ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(path):
-            debootstrap(name, path)
+            debootstrap(name, engine_packages(name) if packages is None else packages, path)
     return path
 
 
-def debootstrap(name, path):
+def debootstrap(name, packages, path):
     # On the disk of the cache, so that the last rename is one step.
     work = tempfile.mkdtemp(prefix="rootfs.", dir=cache_dir())
     try:
         root = os.path.join(work, "root")
-        run(["debootstrap", "--variant=minbase", "--include=" + ",".join(rootfs_packages(name)),
-             name, root, mirror()], timeout=900, check=True)
+        include = ["--include=" + ",".join(packages)] if packages else []
+        run(["debootstrap", "--variant=minbase", *include, name, root, mirror()], timeout=900,
+            check=True)
         tar = ["tar", "-C", root, "--numeric-owner", "-cf", work + "/tar"]
         run(tar + ["--exclude=" + p for p in NOT_IN_ROOTFS] + ["."], timeout=300, check=True)
         os.rename(work + "/tar", path)
