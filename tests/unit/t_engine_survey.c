@@ -274,8 +274,8 @@ static int entries(const char *path) {
     return n - 2;
 }
 
-/* What a user may do: mount it (Linux 5.11) or be refused (EPERM), but never EACCES, which is what a
- * user namespace without its group map gets. */
+/* What a user may do: mount it (Linux 5.11) or be refused (EPERM), but never EACCES, which is what
+ * a user namespace without its group map gets. */
 static void overlay_of_a_user(void) {
     if (geteuid() != 0) {
         OK(true, "overlay of a user # SKIP needs root, to be somebody else");
