@@ -247,12 +247,21 @@ man: $(BIN) ## The manual pages: options from the tables; as text, in build/man
 	$(Q)tools/man-options $(BIN)
 	@mkdir -p build/man
 	$(Q)for m in $(MAN); do mandoc -T utf8 $$m | col -b >build/man/$${m##*/}.txt || exit 1; done
-install: $(BIN) ## Copy program and manual pages below DESTDIR and PREFIX
+# The completions are the program's own words: another machine's are those of TELLS, a native one.
+TELLS ?= $(EMULATOR) $(BIN)
+SHARE := $(DESTDIR)$(PREFIX)/share
+install: $(BIN) ## Program, manuals, completions and licences, below DESTDIR and PREFIX
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/pinnace
-	$(Q)for m in $(MAN); do \
-		install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/} || exit 1; done
+	$(Q)for m in $(MAN); do install -D -m 644 $$m $(SHARE)/man/man$${m##*.}/$${m##*/} || exit 1; done
+	$(Q)for c in bash:bash-completion/completions/pinnace zsh:zsh/vendor-completions/_pinnace \
+		fish:fish/vendor_completions.d/pinnace.fish; do \
+		$(TELLS) completion $${c%%:*} | install -D -m 644 /dev/stdin $(SHARE)/$${c#*:} || exit 1; done
+	$(Q)install -D -m 644 LICENSE $(SHARE)/licenses/pinnace/pinnace
+	$(Q)install -m 644 $(SYSROOT)/licenses/* $(SHARE)/licenses/pinnace/
+dist: ## What a release consists of, in build/dist: both machines, packages, OCI, SBOM
+	$(Q)tools/dist/all
 clean: ## Remove what was built; what was downloaded stays in build/dl
 	find build -mindepth 1 -maxdepth 1 ! -name dl -exec rm -rf --one-file-system {} + 2>/dev/null || true
 
 .PHONY: help all pinnace check-binary unit sim differential integration clients engine lint test demo \
-	bench fuzz format compdb man install clean
+	bench fuzz format compdb man install dist clean
