@@ -191,6 +191,8 @@ RUN_LINT := -t 300 lint: 'tools/lint $(RELEASE)'
 RUN_BINARY := -t 60 binary: 'tools/check-binary $(BIN)'
 RUN_INTEG := -t 400 integration: $(INTEG)
 RUN_ENGINE := -t 1800 engine: $(ENGINE)
+RUN_IMAGES := -t 900 images: $(wildcard tests/images/lint tests/images/run)
+RUN_DIST := -t 900 dist: 'tests/dist/run $(if $(filter test,$(MAKECMDGOALS)),--quick)'
 RUN_CLIENTS := -t 600 clients: $(wildcard tests/clients/*/run)
 RUN_CROSS := -t 1800 cross: tools/check-cross
 TALLY := tests/tally $(if $(EMULATOR),-r $(EMULATOR))
@@ -214,12 +216,15 @@ clients: $(BIN) ## Published client SDKs, from npm and unmodified, against real 
 	$(Q)tests/tally $(RUN_CLIENTS)
 engine: $(BIN) ## The real program under and around a real Docker engine; root
 	$(Q)tests/tally $(RUN_ENGINE)
+images: $(BIN) ## The images of images/, built, booted, driven, stopped; the others are checked; root
+	$(Q)tests/tally $(RUN_IMAGES)
 lint: $(BIN) ## Layers, writable globals, format, scripts, manuals; TIDY=1: clang-tidy
 	$(Q)$(if $(TIDY),TIDY=1) tests/tally $(RUN_LINT)
 test: $(BIN) $(UNIT_BIN) $(SIM_BIN) $(DIFF_BIN) ## Everything above, in one tally; sets up first
 	$(Q)tests/tally -b $(RUN_LINT) $(RUN_CROSS) -m $(RUN_BINARY) $(RUN_UNIT) $(RUN_SIM) \
 		$(RUN_DIFF) -t 400 integration: $(filter-out $(PATIENT),$(INTEG)) \
-		-b $(PATIENT) $(RUN_CLIENTS) -m $(foreach e,$(ENGINE),-t 1800 -b engine: $e -m)
+		-b $(PATIENT) $(RUN_CLIENTS) -m $(foreach e,$(ENGINE),-t 1800 -b engine: $e -m) \
+		-b $(RUN_IMAGES) $(RUN_DIST) -m
 
 demo: $(BIN) ## A sandbox with a Docker engine in it, in a minute; sets the machine up first
 	$(Q)tests/engine/demo
@@ -249,12 +254,23 @@ man: $(BIN) ## The manual pages: options from the tables; as text, in build/man
 	$(Q)tools/man-options $(BIN)
 	@mkdir -p build/man
 	$(Q)for m in $(MAN); do mandoc -T utf8 $$m | col -b >build/man/$${m##*/}.txt || exit 1; done
-install: $(BIN) ## Copy program and manual pages below DESTDIR and PREFIX
+# The completions are the program's own words: another machine's are those of TELLS, a native one.
+TELLS ?= $(EMULATOR) $(BIN)
+SHARE := $(DESTDIR)$(PREFIX)/share
+install: $(BIN) ## Program, manuals, completions and licences, below DESTDIR and PREFIX
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/pinnace
-	$(Q)for m in $(MAN); do \
-		install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/} || exit 1; done
+	$(Q)for m in $(MAN); do install -D -m 644 $$m $(SHARE)/man/man$${m##*.}/$${m##*/} || exit 1; done
+	$(Q)for c in bash:bash-completion/completions/pinnace zsh:zsh/vendor-completions/_pinnace \
+		fish:fish/vendor_completions.d/pinnace.fish; do \
+		$(TELLS) completion $${c%%:*} | install -D -m 644 /dev/stdin $(SHARE)/$${c#*:} || exit 1; done
+	$(Q)install -D -m 644 LICENSE $(SHARE)/licenses/pinnace/pinnace
+	$(Q)install -m 644 $(SYSROOT)/licenses/* $(SHARE)/licenses/pinnace/
+dist-check: $(BIN) ## And is it whole, installable, and the same when it is built elsewhere?
+	$(Q)tests/tally $(RUN_DIST)
+dist: ## What a release consists of, in build/dist: both machines, packages, OCI, SBOM
+	$(Q)tools/dist/all
 clean: ## Remove what was built; what was downloaded stays in build/dl
 	find build -mindepth 1 -maxdepth 1 ! -name dl -exec rm -rf --one-file-system {} + 2>/dev/null || true
 
-.PHONY: help all pinnace check-binary unit sim differential integration clients engine lint test demo microvm \
-	bench fuzz format compdb man install clean
+.PHONY: help all pinnace check-binary unit sim differential integration clients engine images lint test \
+	demo bench fuzz format compdb man install microvm dist dist-check clean

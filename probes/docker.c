@@ -13,9 +13,10 @@
 
 #define DOCKER_SOCKET "/var/run/docker.sock"
 
+/* None given: it stays empty, so that who knows where the engine's socket is can still say so. */
 int check_docker(struct probe_spec *spec, const char *given, struct err *e) {
-    (void)snprintf(spec->arg, sizeof spec->arg, "%s", given[0] ? given : DOCKER_SOCKET);
-    return path_check(spec->arg, "docker", UNIX_PATH_CAP, e);
+    (void)snprintf(spec->arg, sizeof spec->arg, "%s", given);
+    return given[0] ? path_check(spec->arg, "docker", UNIX_PATH_CAP, e) : 0;
 }
 
 static int ping(int fd, const char *path, instant deadline, struct err *e) {
@@ -34,11 +35,12 @@ static int ping(int fd, const char *path, instant deadline, struct err *e) {
 
 int probe_docker(const struct probe_spec *spec, instant deadline, struct err *e) {
     AUTO_WATCH struct path_watch w = path_watch_open();
+    const char *path = spec->arg[0] ? spec->arg : DOCKER_SOCKET;
     for (;;) {
-        AUTO_FD int fd = await_unix(&w, spec->arg, deadline, e);
+        AUTO_FD int fd = await_unix(&w, path, deadline, e);
         if (fd < 0)
             return fd;
-        int rc = ping(fd, spec->arg, deadline, e);
+        int rc = ping(fd, path, deadline, e);
         if (rc != -ECONNRESET && rc != -EPIPE)
             return rc;
         /* The engine that we asked is gone; the next one makes its socket anew. */

@@ -105,7 +105,7 @@ static void examine_engine(const struct examination *x, const struct conf *conf,
     struct net_advice advice;
     struct engine_network network;
     struct engine_conf ec = engine_conf(conf);
-    if (!x->conf.engine) {
+    if (!box_wants_engine(conf, (const char *const *)conf->main.command)) {
         add_row(report, "engine", LOG_INFO, "no engine is started in this box");
         return;
     }

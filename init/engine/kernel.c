@@ -21,17 +21,25 @@
 
 enum { TRIAL_NOT_TRIED = 255, TRIAL_MS = 3000 };
 
-static int make_private(bool rootless) {
+/* Root of a fresh user namespace is who we are outside. Both ids have to be mapped: without its
+ * group overlayfs refuses to mount (EACCES). user_namespaces(7): a group map needs the "deny". */
+static int map_ids(unsigned uid, unsigned gid) {
     char map[48];
-    unsigned uid = getuid();
+    (void)snprintf(map, sizeof map, "0 %u 1", uid);
+    int rc = file_poke("/proc/self", "uid_map", map);
+    if (rc == 0)
+        rc = file_poke("/proc/self", "setgroups", "deny");
+    (void)snprintf(map, sizeof map, "0 %u 1", gid);
+    return rc < 0 ? rc : file_poke("/proc/self", "gid_map", map);
+}
+
+static int make_private(bool rootless) {
+    unsigned uid = getuid(), gid = getgid();
     if (unshare(CLONE_NEWNS | (rootless ? CLONE_NEWUSER : 0)) < 0)
         return -errno;
-    if (rootless) {
-        (void)snprintf(map, sizeof map, "0 %u 1", uid);
-        int rc = file_poke("/proc/self", "uid_map", map);
-        if (rc < 0)
-            return rc;
-    }
+    int rc = rootless ? map_ids(uid, gid) : 0;
+    if (rc < 0)
+        return rc;
     return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
 }
 

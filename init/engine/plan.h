@@ -79,6 +79,9 @@ void engine_locate_state(const struct engine_conf *conf, struct engine_facts *fa
 void engine_read_subnets(struct engine_subnets *out, const struct engine_conf *conf,
                          struct json_text json);
 
+/* Will it run in rootlesskit's namespaces? By user id, flag or command. */
+bool engine_is_rootless(const struct engine_conf *conf, const struct engine_facts *facts);
+
 /* The program whose version counts: the user's dockerd, or the one on the PATH. */
 const char *engine_program(const struct engine_conf *conf);
 

@@ -63,6 +63,8 @@ static void judge_users_dns(struct planner *p) {
 static void plan_dns(struct planner *p) {
     struct draft d;
     char ip[IP_TEXT];
+    if (p->out->rootless)
+        return; /* its containers ask rootlesskit's resolver, and that one the box's own */
     if (planner_user_set(p, "dns")) {
         judge_users_dns(p);
         return;
@@ -204,6 +206,9 @@ static int judge_clash(struct planner *p, const struct clash *c, struct err *e) 
         planner_note(p, LOG_WARN,
                      "%s: dockerd takes no network from it that is on-link or holds a resolver; "
                      "others it may take",
+                     c->text);
+    else if (p->out->rootless)
+        planner_note(p, LOG_WARN, "%s, which containers then do not reach; the box itself does",
                      c->text);
     else if (p->net->clash_is_repaired)
         planner_note(p, LOG_WARN,

@@ -68,6 +68,10 @@ void plan_mounts(struct planner *p) {
     if (!p->out->rootless && !may)
         planner_note(p, LOG_WARN,
                      "no CAP_SYS_ADMIN: dockerd needs a privileged box, or a rootless engine");
+    if (p->out->rootless && !p->facts->tun)
+        planner_note(p, LOG_WARN,
+                     "/dev/net/tun cannot be opened: rootlesskit makes no network without it; "
+                     "give the container --device=/dev/net/tun");
     p->out->share_root = may && !p->out->rootless;
     p->out->mount_securityfs = may && !p->out->rootless;
     p->out->tmpfs_tmp = p->conf->tmpfs_tmp;

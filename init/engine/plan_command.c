@@ -66,6 +66,12 @@ bool command_is_rootless(const struct engine_conf *conf, const struct engine_fac
     return false;
 }
 
+bool engine_is_rootless(const struct engine_conf *conf, const struct engine_facts *facts) {
+    struct flag_list given;
+    command_flags(&given, conf);
+    return command_is_rootless(conf, facts, &given);
+}
+
 static int auto_command(struct planner *p, struct err *e) {
     const struct engine_facts *f = p->facts;
     p->takes_flags = true;

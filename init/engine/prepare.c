@@ -230,6 +230,7 @@ void engine_find_subnets(const struct engine_conf *conf, struct engine_subnets *
     struct json_file file;
     read_json(conf, &facts, &file);
     engine_read_subnets(out, conf, json_file_base(&file));
+    out->rootless = engine_is_rootless(conf, &facts);
     json_file_free(&file);
 }
 

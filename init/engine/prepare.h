@@ -64,12 +64,13 @@ struct engine_subnets {
         bool flag;    /* given as a flag, not in daemon.json */
     } v[MAX_SUBNETS];
     size_t n;
-    bool more; /* there are further ones, which are not looked at */
-    bool ipv6; /* the engine gives containers IPv6 */
+    bool more;     /* there are further ones, which are not looked at */
+    bool ipv6;     /* the engine gives containers IPv6 */
+    bool rootless; /* and has a network namespace of its own, rootlesskit's */
 };
 
-/* Read daemon.json and the flags for that. What cannot be read is left out, and so is what an
- * earlier prepare wrote there. Runs in a fork. */
+/* Read daemon.json, the flags and who we are for that. What cannot be read is left out, and so is
+ * what an earlier prepare wrote there. Runs in a fork. */
 void engine_find_subnets(const struct engine_conf *conf, struct engine_subnets *out);
 
 /* What PID 1 needs to know. Fixed size, no pointers: it crosses a socket. */

@@ -156,9 +156,9 @@ static void survey_stored_driver(struct engine_facts *f) {
         }
 }
 
-/* Opening is the only test that sees a device cgroup's refusal; it mounts nothing. */
-static bool fuse_opens(void) {
-    AUTO_FD int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+/* Opening is the only test that sees a device cgroup's refusal; it makes nothing. */
+static bool device_opens(const char *path) {
+    AUTO_FD int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     return fd >= 0;
 }
 
@@ -170,7 +170,8 @@ void survey_box(struct engine_facts *f) {
     }
     f->nf_tables = nft_probe();
     f->legacy_tables = access("/proc/net/ip_tables_names", F_OK) == 0;
-    f->fuse_overlayfs = f->fuse_overlayfs && fuse_opens();
+    f->fuse_overlayfs = f->fuse_overlayfs && device_opens("/dev/fuse");
+    f->tun = device_opens("/dev/net/tun");
     f->overlay = kernel_overlay(f->data_root, f->uid != 0, &f->overlay_code);
     survey_stored_driver(f);
     f->json_writable = file_is_replaceable(f->json_path);

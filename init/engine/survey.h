@@ -47,6 +47,7 @@ struct engine_facts {
     enum engine_overlay overlay;
     int overlay_code;    /* errno of the refusal */
     bool fuse_overlayfs; /* the program, and a /dev/fuse that opens */
+    bool tun;            /* a /dev/net/tun that opens */
 
     /* The box around us. */
     bool gvisor, firecracker, sysbox, kubernetes, dagger;

@@ -89,7 +89,7 @@ static void explain_answer(const struct explaining *x) {
         findings_add(x->out, LOG_INFO, "DNS is left alone%s",
                      x->c->mode == NET_OFF ? ": [dns] mode = off"
                      : x->c->mode == NET_AUTO && !x->c->engine
-                         ? ": no engine runs here, and [dns] mode is auto"
+                         ? ": no engine runs in this network namespace, and [dns] mode is auto"
                          : "");
         return;
     }

@@ -98,11 +98,15 @@ static bool unpack_words(struct box *b) {
     return memchr(r->socket, '\0', sizeof r->socket) != NULL;
 }
 
-/* The preset probe asks the socket that the plan found, unless the config names one. */
-static void aim_probe(struct box *b) {
-    struct probe_spec *ready = b->confs[b->engine]->ready;
-    if (ready && ready->kind == PROBE_DOCKER && ready->arg[0] == '\0')
-        (void)snprintf(ready->arg, sizeof ready->arg, "%s", b->prepared.socket);
+/* A probe of the engine asks the socket that the plan found, unless the config names one. */
+static void aim_probe(struct probe_spec *probe, const char *socket) {
+    if (probe && probe->kind == PROBE_DOCKER && probe->arg[0] == '\0')
+        (void)snprintf(probe->arg, sizeof probe->arg, "%s", socket);
+}
+
+static void aim_probes(struct box *b) {
+    aim_probe(b->confs[b->engine]->ready, b->prepared.socket);
+    aim_probe(b->confs[b->engine]->alive, b->prepared.socket);
 }
 
 /* In a fork. Leaves the engine itself three seconds of its time, or a third of a short one. */
@@ -174,7 +178,7 @@ static void prepare_exited(struct child *c, struct exit_info how) {
         prepare_done(b, "prepare gave a result that makes no sense");
     } else {
         if (b->engine >= 0)
-            aim_probe(b);
+            aim_probes(b);
         prepare_done(b, NULL);
     }
 }

@@ -53,6 +53,7 @@ bool network_wanted(const struct net_conf *c) {
 }
 
 void network_know(struct net_conf *out, const struct engine_subnets *subnets) {
+    out->engine &= !subnets->rootless; /* which is in a network namespace of its own */
     out->engine_ipv6 = subnets->ipv6;
     out->nsubnets = subnets->n;
     for (size_t i = 0; i < subnets->n; i++) {

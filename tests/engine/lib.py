@@ -136,33 +136,35 @@ def cache_dir():
     return path
 
 
-def rootfs_packages(name):
+def engine_packages(name):
     return ENGINE_PACKAGES.get(name, ENGINE_PACKAGES[""])
 
 
-def rootfs_path(name):
-    key = " ".join([name] + rootfs_packages(name) + NOT_IN_ROOTFS)
+def rootfs_path(name, packages=None):
+    """Of the Debian `name` with `packages`, an engine's if None."""
+    key = " ".join([name, *(engine_packages(name) if packages is None else packages), *NOT_IN_ROOTFS])
     return os.path.join(cache_dir(), f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.tar")
 
 
-def rootfs(name=None):
-    """The tar of a Debian with an engine in it; made when the cache has none."""
+def rootfs(name=None, packages=None):
+    """The tar of a Debian with an engine, or with `packages`; made when the cache has none."""
     name = name or suite()
-    path = rootfs_path(name)
+    path = rootfs_path(name, packages)
     with open(path + ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(path):
-            debootstrap(name, path)
+            debootstrap(name, engine_packages(name) if packages is None else packages, path)
     return path
 
 
-def debootstrap(name, path):
+def debootstrap(name, packages, path):
     # On the disk of the cache, so that the last rename is one step.
     work = tempfile.mkdtemp(prefix="rootfs.", dir=cache_dir())
     try:
         root = os.path.join(work, "root")
-        run(["debootstrap", "--variant=minbase", "--include=" + ",".join(rootfs_packages(name)),
-             name, root, mirror()], timeout=900, check=True)
+        include = ["--include=" + ",".join(packages)] if packages else []
+        run(["debootstrap", "--variant=minbase", *include, name, root, mirror()], timeout=900,
+            check=True)
         tar = ["tar", "-C", root, "--numeric-owner", "-cf", work + "/tar"]
         run(tar + ["--exclude=" + p for p in NOT_IN_ROOTFS] + ["."], timeout=300, check=True)
         os.rename(work + "/tar", path)
@@ -199,11 +201,12 @@ def add_entry(tar, name, kind, mode, link=""):
 
 class Lab:
     """An outer dockerd in its own network, mount and pid namespaces, with its images.
-    cgroup: "host", what this machine has; "v2", that version alone."""
+    cgroup: "host", what this machine has; "v2", that version alone. remap: containers are in user
+    namespaces, whose root is nobody outside."""
 
-    def __init__(self, cgroup="host"):
+    def __init__(self, cgroup="host", remap=False):
         self.pinnace = binary()
-        self.only_v2 = ["v2"] if cgroup == "v2" else []
+        self.ground = ["v2"] * (cgroup == "v2") + ["remap"] * remap
         self.stack = contextlib.ExitStack()
         self.engine = None
         self.boxes = 0
@@ -226,6 +229,7 @@ class Lab:
         os.makedirs(base, exist_ok=True)
         sweep(base)
         self.lock, self.dir = fresh_dir(base, "lab.")
+        os.chmod(self.dir, 0o711)  # the root of a user namespace is a stranger
         stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
         self.run_dir = tempfile.mkdtemp(prefix="pn.", dir="/tmp")
         stack.callback(shutil.rmtree, self.run_dir, ignore_errors=True)
@@ -250,11 +254,12 @@ class Lab:
             raise LabError("an engine in namespaces of its own needs root")
         self.log = self.dir + "/dockerd.log"
         argv = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-                sys.executable, os.path.join(HERE, "outer.py"), *self.only_v2, "dockerd",
+                sys.executable, os.path.join(HERE, "outer.py"), *self.ground, "dockerd",
                 "--host=unix://" + self.socket, "--data-root=" + self.dir + "/data",
                 "--exec-root=" + self.run_dir + "/exec", "--pidfile=" + self.run_dir + "/pid",
                 "--cgroup-parent=/" + self.cgroup, "--init-path=" + self.init,
-                "--config-file=" + self.dir + "/daemon.json"]
+                "--config-file=" + self.dir + "/daemon.json",
+                *["--userns-remap=daemon"] * ("remap" in self.ground)]
         with open(self.dir + "/daemon.json", "w") as config:
             config.write("{}\n")
         with open(self.log, "w") as log:
@@ -399,11 +404,11 @@ class Box:
 
     def ready(self, timeout=60):
         """Waits with the box's own client. Returns its Result."""
-        return self.exec(INSTALLED, "ready", "--wait", f"{timeout}s", timeout=timeout + 15)
+        return self.exec("pinnace", "ready", "--wait", f"{timeout}s", timeout=timeout + 15)
 
     def status(self):
         """What `pinnace status --json` says, or None where it says nothing."""
-        answer = self.exec(INSTALLED, "status", "--json", timeout=15)
+        answer = self.exec("pinnace", "status", "--json", timeout=15)
         try:
             return json.loads(answer.out) if answer.rc == 0 else None
         except ValueError:
@@ -542,8 +547,9 @@ def foreground(lab, cmd, timeout=90, **how):
         return status, lab.docker("logs", box.name).out, box.logs()
 
 
-def main(doc):
-    """Runs the tests that the command line names. Returns the exit status."""
+def main(doc, equip=Lab.image_box):
+    """Runs the tests that the command line names, in a lab with the images of equip(lab). Returns
+    the exit status."""
     parser = argparse.ArgumentParser(description=doc.split("\n")[0])
     parser.add_argument("-k", metavar="TEXT", default="", help="only tests with TEXT in their name")
     parser.add_argument("--list", action="store_true", help="print the tests' names")
@@ -556,7 +562,7 @@ def main(doc):
     tap = Tap()
     try:
         with Lab() as lab:
-            lab.image_box()
+            equip(lab)
             for function in chosen:
                 run_one(tap, lab, function)
     except LabError as error:

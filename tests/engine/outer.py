@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """PID 1 of the outer engine's namespaces: starts dockerd, reaps, and ends with its parent.
 
-    unshare --net --mount --pid --fork --kill-child --mount-proc outer.py [v2] COMMAND...
+    unshare --net --mount --pid --fork --kill-child --mount-proc outer.py [v2] [remap] COMMAND...
 
-With v2 the engine sees cgroups as a machine with nothing but v2 has them.
+v2: the engine sees cgroups as a machine with nothing but v2 has them. remap: it finds the user ids
+that root of a container is mapped to (dockerd --userns-remap=daemon).
 
 Standard input is a pipe from the program that runs the tests. Its end of file is the order
 to stop, so even a parent that was killed leaves nothing: dockerd gets TERM and some seconds,
@@ -14,6 +15,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 STOP_SECONDS = 20
@@ -54,11 +56,20 @@ def only_cgroup2():
     subprocess.run(["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], check=True)
 
 
+def subordinate_ids():
+    for path in ("/etc/subuid", "/etc/subgid"):
+        with tempfile.NamedTemporaryFile("w", dir="/tmp") as file:
+            file.write("daemon:200000:65536\n")
+            file.flush()
+            subprocess.run(["mount", "--bind", file.name, path], check=True)
+
+
 def main():
     argv = sys.argv[1:]
-    if argv[0] == "v2":
-        argv = argv[1:]
-        only_cgroup2()
+    for word, act in (("v2", only_cgroup2), ("remap", subordinate_ids)):
+        if argv[0] == word:
+            argv = argv[1:]
+            act()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     child = subprocess.Popen(argv, stdin=subprocess.DEVNULL).pid
     if serve(child):

@@ -100,6 +100,11 @@ static void unknown(struct engine_facts *f) { f->dockerd_major = 0; }
 static void first(struct engine_facts *f) { f->dockerd_major = 24; }
 static void read_only(struct engine_facts *f) { f->json_writable = false; }
 static void all_read_only(struct engine_facts *f) { f->json_writable = f->run_writable = false; }
+/* An engine in rootlesskit's namespaces, started by dockerd-rootless.sh. */
+static void rootless(struct engine_facts *f) {
+    f->uid = 1000;
+    f->rootless_script = f->rootlesskit = f->newuidmap = f->rootless_net = f->tun = true;
+}
 static void no_nat(struct engine_facts *f) { f->nf_tables = NFT_DENIED; }
 
 /* --- what comes of it --- */
@@ -203,6 +208,9 @@ static const struct row rows[] = {
     { "pools by flag", full, "--default-address-pool base=172.30.0.0/16,size=24", NULL, " --default-address-pool base=172.30.0.0/16,size=24", FILE_OF(DNS L BIP), .finding = "" },
     { "a bip that is none", full, NULL, "{\"bip\":\"wrong\"}", "", "{\"bip\":\"wrong\"," DNS "," POOLS "}", .finding = "" },
     { "a bip without its length", quiet, NULL, "{\"bip\":\"10.87.0.9\"}", "", NULL, .finding = "" },
+    /* rootlesskit's network namespace: its own resolver, and nothing of the box's to lose */
+    { "rootless: subnets, no resolver", full, NULL, NULL, "", FILE_OF(BIP L POOLS), .finding = "", .box = rootless },
+    { "rootless: a clash hides hosts", quiet, NULL, "{\"bip\":\"10.87.0.1/16\"}", "", NULL, .finding = "which containers then do not reach", .box = rootless },
     /* clashes that are not fatal */
     { "a pool over the uplink by key", quiet, NULL, "{\"default-address-pools\":[{\"size\":24,\"Base\":\"10.0.0.0/8\"}]}", "", NULL, .finding = "default-address-pools 10.0.0.0/8 in d.json covers eth0's network 10.87.0.0/16: dockerd takes no network" },
     { "a pool over the uplink by flag", quiet, "--default-address-pool=SIZE=24,Base=10.87.3.0/24", NULL, " --default-address-pool=SIZE=24,Base=10.87.3.0/24", NULL, .finding = "default-address-pools 10.87.3.0/24 as a flag lies in eth0's network" },

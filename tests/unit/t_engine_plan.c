@@ -77,7 +77,11 @@ static void no_certdir(struct engine_facts *f) { f->tls_certdir = false; }
 static void rootless(struct engine_facts *f) {
     f->uid = 1000;
     f->caps = 0;
-    f->rootlesskit = f->newuidmap = f->rootless_net = f->rootless_script = true;
+    f->rootlesskit = f->newuidmap = f->rootless_net = f->rootless_script = f->tun = true;
+}
+static void rootless_no_tun(struct engine_facts *f) {
+    rootless(f);
+    f->tun = false;
 }
 static void rootless_denied(struct engine_facts *f) {
     rootless(f);
@@ -153,6 +157,7 @@ static const struct row rows[] = {
     { "the script, building, and TCP", NULL, "dockerd-entrypoint.sh -H tcp://:1", NULL, NULL, "dockerd-entrypoint.sh -H tcp://:1", "", "", .socket = SOCK },
     { "the script for another program", no_rights, "dockerd-entrypoint.sh sh", NULL, NULL, "dockerd-entrypoint.sh sh", NAT, "NAT", .socket = SOCK },
     { "rootless script", rootless, NULL, NULL, NULL, SCRIPT, "", "", .socket = "/run/user/1000/docker.sock" },
+    { "rootless without a tun", rootless_no_tun, NULL, NULL, NULL, SCRIPT, "", "--device=/dev/net/tun", .socket = "/run/user/1000/docker.sock" },
     { "rootless, no rights outside", rootless_denied, NULL, NULL, NULL, SCRIPT, "", "", .socket = "/run/u/docker.sock" },
     { "rootless without the script", rootless_bare, NULL, "-D", NULL, "dockerd-rootless.sh -D", "", "none of slirp4netns", .socket = "/run/u/docker.sock" },
     { "rootless by the user's word", NULL, "dockerd-rootless.sh", "-H :1", NULL, "dockerd-rootless.sh -H :1 --host=unix:///run/user/0/docker.sock --tls=false", "", "plain TCP", .socket = "/run/user/0/docker.sock" },

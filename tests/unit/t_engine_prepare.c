@@ -238,6 +238,7 @@ static void finds_subnets(void) {
     engine_find_subnets(&conf, &s);
     OK(s.n == 1 && strcmp(s.v[0].key, "fixed-cidr") == 0 && !s.ipv6,
        "the user's subnets are found, ours are not among them (%zu)", s.n);
+    OK(s.rootless == (geteuid() != 0), "and whose network namespace they are in");
     (void)unlink(RECORD);
     engine_find_subnets(&conf, &s);
     OK(s.n == 2, "without the record they would be");

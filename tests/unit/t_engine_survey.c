@@ -274,6 +274,31 @@ static int entries(const char *path) {
     return n - 2;
 }
 
+/* What a user may do: mount it (Linux 5.11) or be refused (EPERM), but never EACCES, which is what
+ * a user namespace without its group map gets. */
+static void overlay_of_a_user(void) {
+    if (geteuid() != 0) {
+        OK(true, "overlay of a user # SKIP needs root, to be somebody else");
+        return;
+    }
+    (void)mkdir(in_dir("users"), 0755);
+    (void)chown(in_dir("users"), 65534, 65534);
+    (void)chmod(dir, 0755);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int code = 0;
+        if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0)
+            _exit(255);
+        (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* else /proc/self belongs to root */
+        (void)kernel_overlay(in_dir("users"), true, &code);
+        _exit(code);
+    }
+    int status = -1;
+    (void)waitpid(pid, &status, 0);
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+    OK(code == 0 || code == EPERM, "overlay of a user: %s", strerror(code));
+}
+
 static void asks_the_kernel(void) {
     int code;
     char root[160];
@@ -392,6 +417,7 @@ int main(void) {
     reads_files();
     replaces_files();
     removes_stale_files();
+    overlay_of_a_user();
     asks_the_kernel();
     surveys();
     char cleanup[128];
