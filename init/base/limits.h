@@ -95,6 +95,9 @@ enum {
     MAX_HTTP_DRAIN = 64 << 10,  /* bytes of a body nobody wanted that are read away; else closed */
     MAX_HTTP_LINGER = 16 << 20, /* bytes read away before closing, so that the answer is read */
     HTTP_LINGER_MS = 1000,      /* ms; the longest that either takes */
+    WEBSOCKET_PING_S = 30,      /* s without a byte from a WebSocket's client; it is sent a Ping */
+    WEBSOCKET_SILENT_S = 100,   /* s of the same; closed. Not while we do not read it ourselves */
+    WEBSOCKET_CLOSE_S = 5,      /* s for a client to answer our Close frame; closed */
     HTTP_TURN = 16,             /* requests of one connection before others have their turn */
     HTTP_REFUSALS = 64,         /* clients at once that are told of MAX_CONNECTIONS; more: closed */
     SWEEP_SHARE = 50,           /* a search for unnamed zombies rests 50x what it cost */
