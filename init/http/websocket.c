@@ -218,13 +218,15 @@ static bool take(struct websocket *ws, const char *in, size_t n, size_t *used) {
         ws->paused = false;
     websocket_untake(&ws->reader, left);
     *used += (size_t)k - left;
-    return left == 0;
+    return left == 0 && !ws->held;
 }
 
 static size_t body(struct http_exchange *x, const char *bytes, size_t n) {
     struct websocket *ws = x->ctx;
     size_t used = 0;
     ws->heard = x->server->loop->now;
+    if (ws->held)
+        return 0;
     while (used < n && ws->state != WEBSOCKET_ENDED && take(ws, bytes + used, n - used, &used))
         ;
     return ws->state == WEBSOCKET_ENDED ? n : used;
@@ -237,8 +239,10 @@ static void body_end(struct http_exchange *x) {
         end(ws);
 }
 
+void websocket_pause(struct websocket *ws) { ws->held = true; }
+
 void websocket_resume(struct websocket *ws) {
-    ws->paused = false;
+    ws->paused = ws->held = false;
     http_resume(ws->x);
 }
 
@@ -267,7 +271,7 @@ static const struct http_handler handler = {
 /* Whom we keep from speaking is not silent. */
 static void ping(struct websocket *ws) {
     instant now = ws->x->server->loop->now;
-    if (ws->paused)
+    if (ws->paused || ws->held)
         ws->heard = now;
     bool silent = !instant_before(now, instant_add(ws->heard, span_s(WEBSOCKET_SILENT_S)));
     bool quiet = !instant_before(now, instant_add(ws->heard, span_s(WEBSOCKET_PING_S)));

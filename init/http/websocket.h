@@ -42,6 +42,7 @@ struct websocket {
     struct timer timer;
     instant heard;
     bool paused;     /* by the owner */
+    bool held;       /* the same, by websocket_pause() */
     bool in_message; /* a message out has begun in pieces */
     bool owes_pong;
     uint8_t npong;
@@ -65,7 +66,9 @@ void websocket_send(struct websocket *ws, enum websocket_opcode type, const void
  * between. */
 void websocket_send_piece(struct websocket *ws, enum websocket_opcode type, const void *bytes,
                           size_t n, bool last);
-/* More bytes may be given to binary(). */
+/* No more messages, not even those that have come already, until websocket_resume(). */
+void websocket_pause(struct websocket *ws);
+/* More bytes may be given to binary(), and messages. */
 void websocket_resume(struct websocket *ws);
 /* Close. `reason` has at most 123 bytes of UTF-8. Nothing comes any more but over(). Idempotent. */
 void websocket_close(struct websocket *ws, enum websocket_code code, const char *reason);

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "channel/cloudflare/cloudflare.h"
+#include "channel/cloudflare/multiplex.h"
 #include "channel/gate.h"
 
 /* clang-format off */
@@ -12,6 +13,8 @@ const struct http_route cf_routes[] = {
     { "POST", "/api/session/create", HTTP_BODY_JSON, cf_session_create },
     { "GET",  "/api/session/list",   HTTP_BODY_NONE, cf_session_list },
     { "POST", "/api/session/delete", HTTP_BODY_JSON, cf_session_delete },
+    { "GET",  "/ws",                 HTTP_BODY_NONE, cf_multiplex },
+    { "GET",  "/api/ws",             HTTP_BODY_NONE, cf_multiplex },
 };
 /* clang-format on */
 const size_t cf_nroutes = sizeof cf_routes / sizeof cf_routes[0];
