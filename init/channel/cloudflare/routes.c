@@ -2,6 +2,7 @@
 
 #include "channel/cloudflare/cloudflare.h"
 #include "channel/cloudflare/multiplex.h"
+#include "channel/cloudflare/terminal.h"
 #include "channel/gate.h"
 
 /* clang-format off */
@@ -14,6 +15,7 @@ const struct http_route cf_routes[] = {
     { "GET",  "/api/session/list",   HTTP_BODY_NONE, cf_session_list },
     { "POST", "/api/session/delete", HTTP_BODY_JSON, cf_session_delete },
     { "GET",  "/ws",                 HTTP_BODY_NONE, cf_multiplex },
+    { "GET",  "/ws/pty",             HTTP_BODY_NONE, cf_terminal },
     { "GET",  "/api/ws",             HTTP_BODY_NONE, cf_multiplex },
 };
 /* clang-format on */
