@@ -73,9 +73,21 @@ static void json_ascii(struct text *t, unsigned char c) {
         text_put(t, (const char *)&c, 1);
 }
 
-void text_json(struct text *t, const char *s, size_t n) {
-    text_put(t, "\"", 1);
+/* How many bytes are ASCII that stands for itself. */
+static size_t json_plain(const char *s, size_t n) {
+    size_t i = 0;
+    while (i < n && s[i] >= ' ' && s[i] != '"' && s[i] != '\\' && s[i] != 0x7f)
+        i++;
+    return i;
+}
+
+void text_json_part(struct text *t, const char *s, size_t n) {
     for (size_t i = 0; i < n;) {
+        size_t plain = json_plain(s + i, n - i);
+        text_put(t, s + i, plain);
+        i += plain;
+        if (i == n)
+            break;
         size_t k = utf8_len((const unsigned char *)s + i, n - i);
         if (k == 0)
             text_put(t, "\xef\xbf\xbd", 3); /* U+FFFD */
@@ -85,6 +97,11 @@ void text_json(struct text *t, const char *s, size_t n) {
             text_put(t, s + i, k);
         i += k ? k : 1;
     }
+}
+
+void text_json(struct text *t, const char *s, size_t n) {
+    text_put(t, "\"", 1);
+    text_json_part(t, s, n);
     text_put(t, "\"", 1);
 }
 

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "channel/cloudflare/cloudflare.h"
+#include "channel/cloudflare/files.h"
 #include "channel/cloudflare/multiplex.h"
 #include "channel/cloudflare/terminal.h"
 #include "channel/gate.h"
@@ -14,6 +15,15 @@ const struct http_route cf_routes[] = {
     { "POST", "/api/session/create", HTTP_BODY_JSON, cf_session_create },
     { "GET",  "/api/session/list",   HTTP_BODY_NONE, cf_session_list },
     { "POST", "/api/session/delete", HTTP_BODY_JSON, cf_session_delete },
+    { "POST", "/api/read",           HTTP_BODY_JSON, cf_read },
+    { "POST", "/api/read/stream",    HTTP_BODY_JSON, cf_read_stream },
+    { "POST", "/api/write",          HTTP_BODY_STREAM, cf_write },
+    { "POST", "/api/mkdir",          HTTP_BODY_JSON, cf_mkdir },
+    { "POST", "/api/rename",         HTTP_BODY_JSON, cf_rename },
+    { "POST", "/api/move",           HTTP_BODY_JSON, cf_move },
+    { "POST", "/api/delete",         HTTP_BODY_JSON, cf_delete },
+    { "POST", "/api/exists",         HTTP_BODY_JSON, cf_exists },
+    { "POST", "/api/list-files",     HTTP_BODY_JSON, cf_list_files },
     { "GET",  "/ws",                 HTTP_BODY_NONE, cf_multiplex },
     { "GET",  "/ws/pty",             HTTP_BODY_NONE, cf_terminal },
     { "GET",  "/api/ws",             HTTP_BODY_NONE, cf_multiplex },

@@ -94,6 +94,7 @@ static void pack_request(struct packer *p, const struct file_req *r) {
     copy.upload = pack_text(p, r->upload);
     copy.if_match = pack_text(p, r->if_match);
     copy.xattr_prefix = pack_text(p, r->xattr_prefix);
+    copy.shown = pack_text(p, r->shown);
     copy.head = pack_text(p, r->head);
     copy.tail = pack_text(p, r->tail);
     if (p->at)
@@ -408,6 +409,11 @@ void file_go(struct file_task *t, uint64_t from, uint64_t len) {
 
 void file_content_complete(struct file_task *t) {
     order(t, &(struct file_order){ .word = FILE_SAID_COMPLETE });
+    fd_close(&t->data);
+}
+
+void file_content_complete_base64(struct file_task *t) {
+    order(t, &(struct file_order){ .word = FILE_SAID_COMPLETE_BASE64 });
     fd_close(&t->data);
 }
 
