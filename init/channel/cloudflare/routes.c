@@ -5,13 +5,22 @@
 
 /* clang-format off */
 const struct http_route cf_routes[] = {
-    { "GET",  "/",                   HTTP_BODY_NONE, cf_root },
-    { "GET",  "/api/ping",           HTTP_BODY_NONE, cf_ping },
-    { "GET",  "/api/version",        HTTP_BODY_NONE, cf_version },
-    { "GET",  "/api/commands",       HTTP_BODY_NONE, cf_commands },
-    { "POST", "/api/session/create", HTTP_BODY_JSON, cf_session_create },
-    { "GET",  "/api/session/list",   HTTP_BODY_NONE, cf_session_list },
-    { "POST", "/api/session/delete", HTTP_BODY_JSON, cf_session_delete },
+    { "GET",    "/",                        HTTP_BODY_NONE, cf_root },
+    { "GET",    "/api/ping",                HTTP_BODY_NONE, cf_ping },
+    { "GET",    "/api/version",             HTTP_BODY_NONE, cf_version },
+    { "GET",    "/api/commands",            HTTP_BODY_NONE, cf_commands },
+    { "POST",   "/api/session/create",      HTTP_BODY_JSON, cf_session_create },
+    { "GET",    "/api/session/list",        HTTP_BODY_NONE, cf_session_list },
+    { "POST",   "/api/session/delete",      HTTP_BODY_JSON, cf_session_delete },
+    { "POST",   "/api/execute",             HTTP_BODY_JSON, cf_execute },
+    { "POST",   "/api/execute/stream",      HTTP_BODY_JSON, cf_execute_stream },
+    { "POST",   "/api/process/start",       HTTP_BODY_JSON, cf_process_start },
+    { "GET",    "/api/process/list",        HTTP_BODY_NONE, cf_process_list },
+    { "DELETE", "/api/process/kill-all",    HTTP_BODY_NONE, cf_process_kill_all },
+    { "GET",    "/api/process/{id}",        HTTP_BODY_NONE, cf_process_get },
+    { "DELETE", "/api/process/{id}",        HTTP_BODY_NONE, cf_process_kill },
+    { "GET",    "/api/process/{id}/logs",   HTTP_BODY_NONE, cf_process_logs },
+    { "GET",    "/api/process/{id}/stream", HTTP_BODY_NONE, cf_process_stream },
 };
 /* clang-format on */
 const size_t cf_nroutes = sizeof cf_routes / sizeof cf_routes[0];
