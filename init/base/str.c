@@ -60,6 +60,17 @@ bool utf8_is_valid(const char *s, size_t n) {
     return true;
 }
 
+size_t utf8_whole(const char *s, size_t n) {
+    for (size_t back = 1; back <= 3 && back <= n; back++) {
+        unsigned char c = (unsigned char)s[n - back];
+        if ((c & 0xc0) == 0x80)
+            continue;
+        size_t need = c < 0xc2 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 1;
+        return need > back ? n - back : n;
+    }
+    return n;
+}
+
 static void json_ascii(struct text *t, unsigned char c) {
     static const char shorts[] = "\"\"\\\\\nn\rr\tt\bb\ff";
     for (const char *p = shorts; *p; p += 2)
@@ -73,10 +84,10 @@ static void json_ascii(struct text *t, unsigned char c) {
         text_put(t, (const char *)&c, 1);
 }
 
-/* How many bytes are ASCII that stands for itself. */
+/* Bytes at s that stand for themselves in a JSON string. */
 static size_t json_plain(const char *s, size_t n) {
     size_t i = 0;
-    while (i < n && s[i] >= ' ' && s[i] != '"' && s[i] != '\\' && s[i] != 0x7f)
+    while (i < n && s[i] >= 0x20 && s[i] < 0x7f && s[i] != '"' && s[i] != '\\')
         i++;
     return i;
 }
@@ -84,14 +95,10 @@ static size_t json_plain(const char *s, size_t n) {
 void text_json_part(struct text *t, const char *s, size_t n) {
     for (size_t i = 0; i < n;) {
         size_t plain = json_plain(s + i, n - i);
-        text_put(t, s + i, plain);
-        i += plain;
-        if (i == n)
-            break;
-        size_t k = utf8_len((const unsigned char *)s + i, n - i);
+        size_t k = plain ? plain : utf8_len((const unsigned char *)s + i, n - i);
         if (k == 0)
             text_put(t, "\xef\xbf\xbd", 3); /* U+FFFD */
-        else if (k == 1)
+        else if (k == 1 && !plain)
             json_ascii(t, (unsigned char)s[i]);
         else
             text_put(t, s + i, k);

@@ -46,13 +46,3 @@ bool utf8_take(struct utf8 *u, const char *bytes, size_t n) {
     }
     return true;
 }
-
-size_t utf8_tail(const char *bytes, size_t n) {
-    for (size_t k = 1; k <= 3 && k <= n; k++) {
-        struct utf8 u = { 0 };
-        if (((unsigned char)bytes[n - k] & 0xc0) == 0x80)
-            continue;
-        return utf8_take(&u, bytes + n - k, k) && !utf8_is_whole(&u) ? k : 0;
-    }
-    return 0;
-}

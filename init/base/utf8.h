@@ -16,7 +16,4 @@ struct utf8 {
 bool utf8_take(struct utf8 *u, const char *bytes, size_t n);
 /* Do the bytes so far end with a letter? */
 static inline bool utf8_is_whole(const struct utf8 *u) { return u->need == 0; }
-/* How many bytes at the end are the beginning of a letter whose rest is not there. */
-size_t utf8_tail(const char *bytes, size_t n);
-
 #endif

@@ -23,8 +23,8 @@ int cf_code_status(enum cf_code code) { return codes[code].status; }
 /* --- members ---------------------------------------------------------------------------------- */
 
 void cf_comma(struct text *t) {
-    char before = t->len ? t->buf[t->len - 1] : '{';
-    if (before != '{' && before != '[')
+    static const char needless[] = "{[,:";
+    if (t->len && !strchr(needless, t->buf[t->len - 1]))
         text_put(t, ",", 1);
 }
 

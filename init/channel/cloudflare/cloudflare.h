@@ -100,8 +100,8 @@ void cf_no_memory(struct http_exchange *x, const char *what);
 /* --- answers: answer.c -------------------------------------------------------------------------
  */
 
-/* Members of a JSON object, one after the other: "NAME":VALUE, with a comma but after a brace or
- * bracket or at the beginning. */
+/* Members of a JSON object, one after the other: "NAME":VALUE, with a comma where that
+ * is needed. */
 void cf_put(struct text *t, const char *name, const char *value); /* NULL: null */
 void cf_put_bytes(struct text *t, const char *name, const char *bytes, size_t n);
 void cf_put_number(struct text *t, const char *name, int64_t value);
@@ -109,7 +109,7 @@ void cf_put_flag(struct text *t, const char *name, bool value);
 void cf_put_time(struct text *t, const char *name, int64_t unix_ms);
 /* ...,"timestamp":"2026-01-02T03:04:05.678Z": now. */
 void cf_put_now(struct text *t);
-/* A comma, unless a brace or bracket was opened just before. */
+/* A comma, if what stands before needs one. */
 void cf_comma(struct text *t);
 
 /* 200 with {"success":true,MEMBERS,"timestamp":...}; NULL: no members. 500 when they were cut. */
@@ -160,6 +160,19 @@ void cf_root(struct http_exchange *x, yyjson_val *body);
 void cf_ping(struct http_exchange *x, yyjson_val *body);
 void cf_version(struct http_exchange *x, yyjson_val *body);
 void cf_commands(struct http_exchange *x, yyjson_val *body);
+
+/* exec.c, stream.c */
+void cf_execute(struct http_exchange *x, yyjson_val *body);
+void cf_execute_stream(struct http_exchange *x, yyjson_val *body);
+void cf_process_start(struct http_exchange *x, yyjson_val *body);
+void cf_process_stream(struct http_exchange *x, yyjson_val *body);
+
+/* process.c, kill.c */
+void cf_process_list(struct http_exchange *x, yyjson_val *body);
+void cf_process_get(struct http_exchange *x, yyjson_val *body);
+void cf_process_logs(struct http_exchange *x, yyjson_val *body);
+void cf_process_kill(struct http_exchange *x, yyjson_val *body);
+void cf_process_kill_all(struct http_exchange *x, yyjson_val *body);
 
 /* session.c */
 void cf_session_create(struct http_exchange *x, yyjson_val *body);

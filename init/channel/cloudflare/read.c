@@ -6,7 +6,6 @@
 
 #include "base/base64.h"
 #include "base/own.h"
-#include "base/utf8.h"
 #include "channel/cloudflare/files.h"
 
 enum encoding { BY_CONTENT, AS_TEXT, AS_BASE64 };
@@ -42,7 +41,7 @@ static bool is_text(const struct file_info *info) {
 /* --- in the worker ---------------------------------------------------------------------------- */
 
 static size_t put_text(const char *bytes, size_t n, bool last, struct text *out) {
-    size_t used = last ? n : n - utf8_tail(bytes, n);
+    size_t used = last ? n : utf8_whole(bytes, n);
     text_json_part(out, bytes, used);
     return used;
 }

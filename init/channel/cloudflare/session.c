@@ -6,13 +6,20 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/own.h"
 #include "channel/cloudflare/hold.h"
+#include "channel/cloudflare/process.h"
+#include "channel/gate.h"
+#include "sys/user.h"
 
-enum { MAX_TIMEOUT_MS = 1 << 30 }; /* ms of a command's timeout; longer ones are that long */
-
-void cf_state_init(struct channel *ch) { list_init(&ch->cloudflare.sessions); }
+void cf_state_init(struct channel *ch) {
+    list_init(&ch->cloudflare.sessions);
+    list_init(&ch->cloudflare.drains);
+    ch->cloudflare.scripts = -1;
+    cf_dir_clear(ch);
+}
 
 struct cf_session *cf_session_find(struct channel *ch, const char *id) {
     struct link *head = &ch->cloudflare.sessions;
@@ -25,6 +32,8 @@ struct cf_session *cf_session_find(struct channel *ch, const char *id) {
 }
 
 static void session_free(struct cf_session *s) {
+    cf_shell_end(s);
+    cf_processes_end(s->channel, s->id);
     list_remove(&s->link);
     s->channel->cloudflare.nsessions--;
     free(s->cwd);
@@ -32,11 +41,22 @@ static void session_free(struct cf_session *s) {
     free(s);
 }
 
-static span default_timeout(const struct channel *ch) {
+span cf_default_timeout(const struct channel *ch) {
     const char *text = cf_env_value(ch, "COMMAND_TIMEOUT_MS");
     char *end = NULL;
     long long ms = text ? strtoll(text, &end, 10) : 0;
-    return ms > 0 && *end == '\0' && ms < MAX_TIMEOUT_MS ? span_ms(ms) : SPAN_NEVER;
+    return ms > 0 && *end == '\0' && ms < CF_MAX_TIMEOUT_MS ? span_ms(ms) : SPAN_NEVER;
+}
+
+const char *cf_user(const struct http_exchange *x) {
+    const char *user = CONTAINER_OF(x->site, struct gate, site)->conf->user;
+    return user && *user ? user : NULL;
+}
+
+/* Of one that there is not, the shell will say so. */
+uid_t cf_uid(const char *user) {
+    struct identity id;
+    return user && find_identity(user, &id) == 0 ? id.uid : geteuid();
 }
 
 /* `env` becomes the session's. NULL, and it has been answered. */
@@ -61,14 +81,17 @@ static struct cf_session *session_new(struct http_exchange *x, const char *id, c
     s->cwd = dir;
     s->env = env;
     s->timeout = timeout;
+    s->user = cf_user(x);
+    s->uid = cf_uid(s->user);
+    cf_shell_init(s);
     list_insert_before(&all->sessions, &s->link);
     all->nsessions++;
     return s;
 }
 
 /* What all commands are given (the package's own server sets the same). */
-static const char *const least_env[] = { "SANDBOX_STARTED=true", "LANG=C.UTF-8", "LC_ALL=C.UTF-8",
-                                         NULL };
+const char *const cf_least_env[] = { "SANDBOX_STARTED=true", "LANG=C.UTF-8", "LC_ALL=C.UTF-8",
+                                     NULL };
 
 struct cf_session *cf_session_of(struct http_exchange *x, yyjson_val *body) {
     char id[CF_SESSION_TEXT];
@@ -78,8 +101,19 @@ struct cf_session *cf_session_of(struct http_exchange *x, yyjson_val *body) {
     struct cf_session *s = cf_session_find(ch, id);
     if (s)
         return s;
-    const char **env = cf_env(x, NULL, least_env);
-    return env ? session_new(x, id, CF_WORKSPACE, env, default_timeout(ch)) : NULL;
+    const char **env = cf_env(x, NULL, cf_least_env);
+    return env ? session_new(x, id, CF_WORKSPACE, env, cf_default_timeout(ch)) : NULL;
+}
+
+bool cf_session_for(struct http_exchange *x, yyjson_val *body, struct cf_session **s) {
+    char id[CF_SESSION_TEXT];
+    *s = NULL;
+    if (!cf_session_id(x, body, id))
+        return false;
+    if (strcmp(id, CF_NO_SESSION) == 0)
+        return true;
+    *s = cf_session_of(x, body);
+    return *s != NULL;
 }
 
 /* --- where it is ------------------------------------------------------------------------------ */
@@ -95,7 +129,13 @@ static const char *first_dir(const struct channel *ch, const char *wanted) {
     return is_dir(wanted) ? wanted : home && is_dir(home) ? home : is_dir("/root") ? "/root" : "/";
 }
 
+const char *cf_session_first_dir(const struct cf_session *s) {
+    return first_dir(s->channel, s->cwd);
+}
+
 bool cf_session_cwd(const struct cf_session *s, char out[PATH_MAX]) {
+    if (cf_shell_cwd(&s->shell, out))
+        return true;
     const char *dir = first_dir(s->channel, s->cwd);
     return snprintf(out, PATH_MAX, "%s", dir) < PATH_MAX;
 }
@@ -138,11 +178,14 @@ static void create(struct http_exchange *x, yyjson_val *body, const char *id) {
     char buf[6 * CF_SESSION_TEXT + 4096];
     struct text t = TEXT(buf);
     const char *cwd = cf_text(body, "cwd");
-    int64_t ms = cf_number(body, "commandTimeoutMs", 0, MAX_TIMEOUT_MS, 0);
-    const char **env = cf_env(x, yyjson_obj_get(body, "env"), least_env);
-    if (!env || !session_new(x, id, cwd && *cwd ? cwd : CF_WORKSPACE, env,
-                             ms > 0 ? span_ms(ms) : default_timeout(ch)))
+    int64_t ms = cf_number(body, "commandTimeoutMs", 0, CF_MAX_TIMEOUT_MS, 0);
+    const char **env = cf_env(x, yyjson_obj_get(body, "env"), cf_least_env);
+    struct cf_session *s = env ? session_new(x, id, cwd && *cwd ? cwd : CF_WORKSPACE, env,
+                                             ms > 0 ? span_ms(ms) : cf_default_timeout(ch))
+                               : NULL;
+    if (!s)
         return;
+    cf_shell_warm(s);
     text_add(&t, "\"data\":{");
     cf_put(&t, "id", id);
     text_add(&t, "}");
