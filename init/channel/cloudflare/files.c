@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/own.h"
+#include "channel/cloudflare/session.h"
 
 struct call {
     struct file_task task;
@@ -230,8 +231,10 @@ static struct call *call_new(struct http_exchange *x, enum file_op op, const cha
     return c;
 }
 
-static void begin(struct call *c, const struct file_req *q) {
-    if (file_begin(&channel_of(c->x)->files, &c->task, q, NULL) < 0)
+static void begin(struct call *c, const struct file_req *asked) {
+    struct file_req q = *asked;
+    q.user = cf_user(c->x);
+    if (file_begin(&channel_of(c->x)->files, &c->task, &q, NULL) < 0)
         answer_fault(c);
 }
 

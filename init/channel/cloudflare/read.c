@@ -7,6 +7,7 @@
 #include "base/base64.h"
 #include "base/own.h"
 #include "channel/cloudflare/files.h"
+#include "channel/cloudflare/session.h"
 
 enum encoding { BY_CONTENT, AS_TEXT, AS_BASE64 };
 
@@ -312,6 +313,7 @@ static void begin(struct http_exchange *x, yyjson_val *body, bool stream) {
     x->handler = &handler;
     struct file_req q = { .op = FILE_READ,
                           .path = absolute,
+                          .user = cf_user(x),
                           .content = renders[stream][r->encoding],
                           .sniff = true,
                           .check_text = !cf_media_type(absolute) };

@@ -4,6 +4,7 @@
 #include "channel/cloudflare/files.h"
 #include "channel/cloudflare/multiplex.h"
 #include "channel/cloudflare/terminal.h"
+#include "channel/cloudflare/watch.h"
 #include "channel/gate.h"
 
 /* clang-format off */
@@ -33,6 +34,8 @@ const struct http_route cf_routes[] = {
     { "POST",   "/api/delete",              HTTP_BODY_JSON, cf_delete },
     { "POST",   "/api/exists",              HTTP_BODY_JSON, cf_exists },
     { "POST",   "/api/list-files",          HTTP_BODY_JSON, cf_list_files },
+    { "POST",   "/api/watch",               HTTP_BODY_JSON, cf_watch },
+    { "POST",   "/api/watch/check",         HTTP_BODY_JSON, cf_watch_check },
     { "GET",    "/ws",                      HTTP_BODY_NONE, cf_multiplex },
     { "GET",    "/ws/pty",                  HTTP_BODY_NONE, cf_terminal },
     { "GET",    "/api/ws",                  HTTP_BODY_NONE, cf_multiplex },

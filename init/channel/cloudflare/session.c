@@ -11,12 +11,14 @@
 #include "base/own.h"
 #include "channel/cloudflare/hold.h"
 #include "channel/cloudflare/process.h"
+#include "channel/cloudflare/terminal.h"
 #include "channel/gate.h"
 #include "sys/user.h"
 
 void cf_state_init(struct channel *ch) {
     list_init(&ch->cloudflare.sessions);
     list_init(&ch->cloudflare.drains);
+    list_init(&ch->cloudflare.checks);
     ch->cloudflare.scripts = -1;
     cf_dir_clear(ch);
 }
@@ -34,6 +36,7 @@ struct cf_session *cf_session_find(struct channel *ch, const char *id) {
 static void session_free(struct cf_session *s) {
     cf_shell_end(s);
     cf_processes_end(s->channel, s->id);
+    cf_terminal_hang_up(s->channel, s->id);
     list_remove(&s->link);
     s->channel->cloudflare.nsessions--;
     free(s->cwd);

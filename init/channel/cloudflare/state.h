@@ -18,6 +18,8 @@ struct cf_state {
     int scripts; /* directory of long commands; -1: none yet */
     char scripts_path[192];
     bool told_no_bash;
+    struct link checks; /* watches that count, for /api/watch/check */
+    uint32_t boot;      /* in the names of watches: which channel they are of; 0: none yet */
 };
 
 void cf_state_init(struct channel *ch);

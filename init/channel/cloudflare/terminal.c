@@ -125,6 +125,7 @@ static struct job *start(struct viewer *v, struct err *e) {
     const struct job_spec spec = { .argv = argv,
                                    .env = env,
                                    .cwd = cwd,
+                                   .user = s->user,
                                    .tag = tag,
                                    .key = "",
                                    .pty = true,

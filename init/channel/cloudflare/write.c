@@ -107,7 +107,7 @@ static void opened(struct file_task *t) {
 
 static void start(struct writing *w, const char *absolute) {
     const struct file_req q = {
-        .op = FILE_WRITE, .path = absolute, .parents = true, .unsynced = true
+        .op = FILE_WRITE, .path = absolute, .user = cf_user(w->x), .parents = true, .unsynced = true
     };
     w->state = OPENING;
     if (file_begin(&channel_of(w->x)->files, &w->task, &q, NULL) < 0) {

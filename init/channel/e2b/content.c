@@ -10,7 +10,7 @@
 #include "base/own.h"
 #include "channel/e2b/fields.h"
 #include "channel/e2b/filesystem.h"
-#include "channel/e2b/gzip.h"
+#include "channel/gzip.h"
 #include "channel/e2b/signature.h"
 #include "channel/filter.h"
 #include "channel/gate.h"

@@ -14,7 +14,7 @@
 #include "base/own.h"
 #include "channel/e2b/content.h"
 #include "channel/e2b/fields.h"
-#include "channel/e2b/gzip.h"
+#include "channel/gzip.h"
 #include "channel/e2b/multipart.h"
 #include "channel/filter.h"
 

@@ -85,6 +85,8 @@ static void pack_request(struct packer *p, const struct file_req *r) {
     p->size = sizeof copy;
     copy.set_xattrs = pack_list(p, r->set_xattrs);
     copy.sources = pack_list(p, r->sources);
+    copy.exclude = pack_list(p, r->exclude);
+    copy.include = pack_list(p, r->include);
     copy.path = pack_text(p, r->path);
     copy.base = pack_text(p, r->base);
     copy.to = pack_text(p, r->to);

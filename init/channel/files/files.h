@@ -113,6 +113,9 @@ struct file_req { /* all pointers borrowed during file_begin() */
     file_render_entry *entry;
     file_render_event *event;
     file_render_content *content; /* READ: rendered by this, instead of as it is; NULL */
+    /* Patterns (base/glob.h) of paths below `path`; NULL-terminated; or NULL. TAR, WATCH: what is
+     * left out, with all below it. WATCH: of what else is told: what matches, if there are any. */
+    const char *const *exclude, *const *include;
     const char *shown; /* LIST: what the paths of entries begin with, instead of `path`; NULL */
     const char *head, *tail; /* LIST: text before the first and after the last entry; NULL */
 };
