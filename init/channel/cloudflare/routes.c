@@ -1,7 +1,9 @@
 #include <string.h>
 
+#include "channel/cloudflare/backup.h"
 #include "channel/cloudflare/cloudflare.h"
 #include "channel/cloudflare/files.h"
+#include "channel/cloudflare/git.h"
 #include "channel/cloudflare/multiplex.h"
 #include "channel/cloudflare/terminal.h"
 #include "channel/cloudflare/watch.h"
@@ -34,6 +36,10 @@ const struct http_route cf_routes[] = {
     { "POST",   "/api/delete",              HTTP_BODY_JSON, cf_delete },
     { "POST",   "/api/exists",              HTTP_BODY_JSON, cf_exists },
     { "POST",   "/api/list-files",          HTTP_BODY_JSON, cf_list_files },
+    { "POST",   "/api/git/checkout",        HTTP_BODY_JSON, cf_git_checkout },
+    { "POST",   "/api/backup/create",       HTTP_BODY_JSON, cf_backup_create },
+    { "POST",   "/api/backup/restore",      HTTP_BODY_JSON, cf_backup_restore },
+    { "POST",   "/api/backup/upload-parts", HTTP_BODY_JSON, cf_backup_upload },
     { "POST",   "/api/watch",               HTTP_BODY_JSON, cf_watch },
     { "POST",   "/api/watch/check",         HTTP_BODY_JSON, cf_watch_check },
     { "GET",    "/ws",                      HTTP_BODY_NONE, cf_multiplex },

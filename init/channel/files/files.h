@@ -100,7 +100,8 @@ struct file_req { /* all pointers borrowed during file_begin() */
     bool sniff;      /* READ: info.type by the first bytes, where the name says nothing */
     bool unsynced; /* WRITE: do not wait for the disk to have it; a crash of the machine may undo it
                     */
-    bool keep_owner; /* UNTAR: give what is made to whom the archive names, by number; root only */
+    bool replace_all; /* UNTAR: once all is unpacked, it takes the place of what was there before */
+    bool keep_owner;  /* UNTAR: give what is made to whom the archive names, by number; root only */
     bool xattrs, entries, network_ok; /* WATCH: entries with events; also on NFS, FUSE, SMB */
     unsigned depth;                   /* LIST: 1.. */
     const char *upload;   /* WRITE: a part of the upload of this name; REMOVE: give it up; NULL */
