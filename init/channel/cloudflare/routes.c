@@ -21,6 +21,21 @@ const struct http_route cf_routes[] = {
     { "DELETE", "/api/process/{id}",        HTTP_BODY_NONE, cf_process_kill },
     { "GET",    "/api/process/{id}/logs",   HTTP_BODY_NONE, cf_process_logs },
     { "GET",    "/api/process/{id}/stream", HTTP_BODY_NONE, cf_process_stream },
+    { "POST",   "/api/port-watch",          HTTP_BODY_JSON, cf_port_watch },
+    { "POST",   "/api/expose-port",         HTTP_BODY_JSON, cf_expose_port },
+    { "GET",    "/api/exposed-ports",       HTTP_BODY_NONE, cf_exposed_ports },
+    { "DELETE", "/api/exposed-ports/{port}", HTTP_BODY_NONE, cf_unexpose_port },
+    { "GET",    "/api/interpreter/health",  HTTP_BODY_NONE, cf_interpreter_health },
+    { "POST",   "/api/contexts",            HTTP_BODY_JSON, cf_contexts_create },
+    { "GET",    "/api/contexts",            HTTP_BODY_NONE, cf_contexts_list },
+    { "DELETE", "/api/contexts/{id}",       HTTP_BODY_NONE, cf_contexts_delete },
+    { "POST",   "/api/execute/code",        HTTP_BODY_JSON, cf_execute_code },
+    { "POST",   "/api/backup/upload-parts", HTTP_BODY_JSON, cf_upload_parts },
+    { "GET",    "/rpc",                     HTTP_BODY_NONE, cf_rpc },
+    { "GET",    "/api/desktop/{what}",      HTTP_BODY_NONE, cf_desktop },
+    { "POST",   "/api/desktop/{what}",      HTTP_BODY_JSON, cf_desktop },
+    { "GET",    "/api/desktop/{on}/{what}", HTTP_BODY_NONE, cf_desktop },
+    { "POST",   "/api/desktop/{on}/{what}", HTTP_BODY_JSON, cf_desktop },
 };
 /* clang-format on */
 const size_t cf_nroutes = sizeof cf_routes / sizeof cf_routes[0];
