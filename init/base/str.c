@@ -75,7 +75,7 @@ static void json_ascii(struct text *t, unsigned char c) {
     static const char shorts[] = "\"\"\\\\\nn\rr\tt\bb\ff";
     for (const char *p = shorts; *p; p += 2)
         if ((unsigned char)*p == c) {
-            text_add(t, "\\%c", p[1]);
+            text_put(t, (const char[]){ '\\', p[1] }, 2);
             return;
         }
     if (c < 0x20 || c == 0x7f)

@@ -70,6 +70,7 @@ static bool take(struct channel *ch, const union wire_any *m, int fds[JOB_NFDS])
 /* The picture is whole once a WIRE_BOX has come: only then are clients listened to. */
 static void open_doors(struct channel *ch) {
     ch->open = true;
+    cf_state_resume(ch);
     for (size_t i = 0; i < ch->role->nchannels; i++) {
         struct gate *g = &ch->gates[i];
         int rc = ch->role->listen[i] < 0

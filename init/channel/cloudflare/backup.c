@@ -309,12 +309,3 @@ void cf_backup_restore(struct http_exchange *x, yyjson_val *body) {
                                   .replace_all = true,
                                   .keep_owner = true });
 }
-
-/* It would have to be sent to an https: URL. */
-void cf_backup_upload(struct http_exchange *x, yyjson_val *body) {
-    (void)body;
-    cf_error(
-        x, &(struct cf_error){ .code = CF_BACKUP_CREATE_FAILED, .operation = "backup.create" },
-        "uploading parts is not supported here: set multipart to false, so that the archive is "
-        "uploaded as one");
-}

@@ -6,6 +6,5 @@
 
 void cf_backup_create(struct http_exchange *x, yyjson_val *body);
 void cf_backup_restore(struct http_exchange *x, yyjson_val *body);
-void cf_backup_upload(struct http_exchange *x, yyjson_val *body);
 
 #endif

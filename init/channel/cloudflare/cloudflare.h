@@ -174,6 +174,22 @@ void cf_process_logs(struct http_exchange *x, yyjson_val *body);
 void cf_process_kill(struct http_exchange *x, yyjson_val *body);
 void cf_process_kill_all(struct http_exchange *x, yyjson_val *body);
 
+/* ports.c */
+void cf_port_watch(struct http_exchange *x, yyjson_val *body);
+void cf_expose_port(struct http_exchange *x, yyjson_val *body);
+void cf_exposed_ports(struct http_exchange *x, yyjson_val *body);
+void cf_unexpose_port(struct http_exchange *x, yyjson_val *body);
+
+/* absent.c */
+void cf_interpreter_health(struct http_exchange *x, yyjson_val *body);
+void cf_contexts_create(struct http_exchange *x, yyjson_val *body);
+void cf_contexts_list(struct http_exchange *x, yyjson_val *body);
+void cf_contexts_delete(struct http_exchange *x, yyjson_val *body);
+void cf_execute_code(struct http_exchange *x, yyjson_val *body);
+void cf_rpc(struct http_exchange *x, yyjson_val *body);
+void cf_desktop(struct http_exchange *x, yyjson_val *body);
+void cf_upload_parts(struct http_exchange *x, yyjson_val *body);
+
 /* session.c */
 void cf_session_create(struct http_exchange *x, yyjson_val *body);
 void cf_session_list(struct http_exchange *x, yyjson_val *body);

@@ -27,6 +27,11 @@ static int make_folder(const struct channel *ch, char path[CF_DIR_TEXT], struct 
     return 0;
 }
 
+bool cf_dir_folder(const struct channel *ch, char path[CF_DIR_TEXT]) {
+    struct err e;
+    return make_folder(ch, path, &e) == 0;
+}
+
 int cf_dir_make(struct channel *ch, uid_t uid, char path[CF_DIR_TEXT], struct err *e) {
     int rc = make_folder(ch, path, e);
     if (rc < 0)
@@ -79,22 +84,4 @@ void cf_dir_remove(int *dir, const char *path) {
     remove_files(*dir);
     fd_close(dir);
     (void)rmdir(path);
-}
-
-void cf_dir_clear(const struct channel *ch) {
-    char path[CF_DIR_TEXT];
-    struct err e;
-    DIR *d = ch->role->run_dir && make_folder(ch, path, &e) == 0 ? opendir(path) : NULL;
-    for (struct dirent *entry; d && (entry = readdir(d));) {
-        int one = entry->d_name[0] == '.' ? -1
-                                          : openat(dirfd(d), entry->d_name,
-                                                   O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        if (one < 0)
-            continue;
-        remove_files(one);
-        fd_close(&one);
-        (void)unlinkat(dirfd(d), entry->d_name, AT_REMOVEDIR);
-    }
-    if (d)
-        (void)closedir(d);
 }

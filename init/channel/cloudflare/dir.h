@@ -15,7 +15,7 @@ int cf_dir_make(struct channel *ch, uid_t uid, char path[CF_DIR_TEXT], struct er
 int cf_dir_write(int dir, uid_t uid, const char *name, const char *bytes, size_t n, struct err *e);
 /* Remove it with all its files; *dir is closed. */
 void cf_dir_remove(int *dir, const char *path);
-/* Remove all that an earlier channel has left. */
-void cf_dir_clear(const struct channel *ch);
+/* Where they all are; false: nowhere. */
+bool cf_dir_folder(const struct channel *ch, char path[CF_DIR_TEXT]);
 
 #endif

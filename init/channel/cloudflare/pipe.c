@@ -26,7 +26,7 @@ struct cf_pipe {
 
 static int make_fifo(int dir, const char *name, uid_t uid) {
     if (mkfifoat(dir, name, 0600) < 0)
-        return -errno;
+        return errno == EEXIST ? 0 : -errno;
     if (uid != geteuid() && fchownat(dir, name, uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     return 0;
@@ -102,6 +102,13 @@ struct cf_pipe *cf_pipe_new(struct channel *ch, const struct cf_pipe_args *a) {
     free(p);
     errno = -rc;
     return NULL;
+}
+
+void cf_pipe_resume(struct channel *ch, int dir, const char *name) {
+    struct cf_pipe_args a = { .dir = dir, .name = name, .uid = geteuid() };
+    struct cf_pipe *p = cf_pipe_new(ch, &a);
+    (void)unlinkat(dir, name, 0);
+    cf_pipe_done(&p);
 }
 
 bool cf_pipe_ended(const struct cf_pipe *p) { return p->ended; }

@@ -31,7 +31,11 @@ void cf_pipe_done(struct cf_pipe **p);
 /* Print on, to nowhere; nothing more goes into *into. */
 void cf_pipe_ignore(struct cf_pipe *p);
 
-/* A FIFO for messages, read and write, non-blocking. The descriptor, or -errno. */
+/* One that an earlier channel has made: read from it to nowhere. */
+void cf_pipe_resume(struct channel *ch, int dir, const char *name);
+
+/* A FIFO for messages, made anew or there already; read and write, non-blocking. The descriptor, or
+ * -errno. */
 int cf_fifo_open(int dir, const char *name, uid_t uid);
 
 #endif

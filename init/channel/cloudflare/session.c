@@ -20,7 +20,7 @@ void cf_state_init(struct channel *ch) {
     list_init(&ch->cloudflare.drains);
     list_init(&ch->cloudflare.checks);
     ch->cloudflare.scripts = -1;
-    cf_dir_clear(ch);
+    ch->cloudflare.serial = (uint64_t)cf_unix_ms() * 1000; /* another one than before a restart */
 }
 
 struct cf_session *cf_session_find(struct channel *ch, const char *id) {
@@ -33,7 +33,7 @@ struct cf_session *cf_session_find(struct channel *ch, const char *id) {
     return NULL;
 }
 
-static void session_free(struct cf_session *s) {
+void cf_session_free(struct cf_session *s) {
     cf_shell_end(s);
     cf_processes_end(s->channel, s->id);
     cf_terminal_hang_up(s->channel, s->id);
@@ -62,33 +62,41 @@ uid_t cf_uid(const char *user) {
     return user && find_identity(user, &id) == 0 ? id.uid : geteuid();
 }
 
-/* `env` becomes the session's. NULL, and it has been answered. */
-static struct cf_session *session_new(struct http_exchange *x, const char *id, const char *cwd,
-                                      const char **env, span timeout) {
-    struct channel *ch = channel_of(x);
+struct cf_session *cf_session_new(struct channel *ch, const struct cf_session_args *a) {
     struct cf_state *all = &ch->cloudflare;
-    struct cf_session *s = all->nsessions < CF_MAX_SESSIONS ? calloc(1, sizeof *s) : NULL;
-    char *dir = s ? strdup(cwd) : NULL;
-    if (!dir) {
+    struct cf_session *s = calloc(1, sizeof *s);
+    char *dir = strdup(a->cwd);
+    if (!s || !dir) {
         free(s);
-        free(env);
-        if (all->nsessions >= CF_MAX_SESSIONS)
-            cf_fail(x, CF_INTERNAL_ERROR, NULL,
-                    "there are %d sessions, and no more can be: delete some", CF_MAX_SESSIONS);
-        else
-            cf_no_memory(x, "a session");
+        free(dir);
+        free(a->env);
         return NULL;
     }
     s->channel = ch;
-    (void)snprintf(s->id, sizeof s->id, "%s", id);
+    (void)snprintf(s->id, sizeof s->id, "%s", a->id);
     s->cwd = dir;
-    s->env = env;
-    s->timeout = timeout;
-    s->user = cf_user(x);
+    s->env = a->env;
+    s->timeout = a->timeout;
+    s->user = a->user;
     s->uid = cf_uid(s->user);
     cf_shell_init(s);
     list_insert_before(&all->sessions, &s->link);
     all->nsessions++;
+    return s;
+}
+
+/* NULL, and it has been answered. */
+static struct cf_session *session_make(struct http_exchange *x, const struct cf_session_args *a) {
+    struct channel *ch = channel_of(x);
+    if (ch->cloudflare.nsessions >= CF_MAX_SESSIONS) {
+        free(a->env);
+        cf_fail(x, CF_INTERNAL_ERROR, NULL,
+                "there are %d sessions, and no more can be: delete some", CF_MAX_SESSIONS);
+        return NULL;
+    }
+    struct cf_session *s = cf_session_new(ch, a);
+    if (!s)
+        cf_no_memory(x, "a session");
     return s;
 }
 
@@ -104,8 +112,12 @@ struct cf_session *cf_session_of(struct http_exchange *x, yyjson_val *body) {
     struct cf_session *s = cf_session_find(ch, id);
     if (s)
         return s;
-    const char **env = cf_env(x, NULL, cf_least_env);
-    return env ? session_new(x, id, CF_WORKSPACE, env, cf_default_timeout(ch)) : NULL;
+    struct cf_session_args a = { .id = id,
+                                 .cwd = CF_WORKSPACE,
+                                 .env = cf_env(x, NULL, cf_least_env),
+                                 .timeout = cf_default_timeout(ch),
+                                 .user = cf_user(x) };
+    return a.env ? session_make(x, &a) : NULL;
 }
 
 bool cf_session_for(struct http_exchange *x, yyjson_val *body, struct cf_session **s) {
@@ -182,10 +194,12 @@ static void create(struct http_exchange *x, yyjson_val *body, const char *id) {
     struct text t = TEXT(buf);
     const char *cwd = cf_text(body, "cwd");
     int64_t ms = cf_number(body, "commandTimeoutMs", 0, CF_MAX_TIMEOUT_MS, 0);
-    const char **env = cf_env(x, yyjson_obj_get(body, "env"), cf_least_env);
-    struct cf_session *s = env ? session_new(x, id, cwd && *cwd ? cwd : CF_WORKSPACE, env,
-                                             ms > 0 ? span_ms(ms) : cf_default_timeout(ch))
-                               : NULL;
+    struct cf_session_args a = { .id = id,
+                                 .cwd = cwd && *cwd ? cwd : CF_WORKSPACE,
+                                 .env = cf_env(x, yyjson_obj_get(body, "env"), cf_least_env),
+                                 .timeout = ms > 0 ? span_ms(ms) : cf_default_timeout(ch),
+                                 .user = cf_user(x) };
+    struct cf_session *s = a.env ? session_make(x, &a) : NULL;
     if (!s)
         return;
     cf_shell_warm(s);
@@ -249,6 +263,6 @@ void cf_session_delete(struct http_exchange *x, yyjson_val *body) {
         cf_fail(x, CF_INTERNAL_ERROR, &t, "Session '%s' not found", id);
         return;
     }
-    session_free(s);
+    cf_session_free(s);
     cf_ok(x, &t);
 }

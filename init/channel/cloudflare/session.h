@@ -28,6 +28,18 @@ struct cf_session {
     struct cf_shell shell;
 };
 
+struct cf_session_args {
+    const char *id, *cwd;
+    const char **env; /* becomes the session's, or is freed */
+    span timeout;
+    const char *user; /* lives as long as the channel */
+};
+/* NULL: no memory. */
+struct cf_session *cf_session_new(struct channel *ch, const struct cf_session_args *a);
+void cf_session_free(struct cf_session *s);
+/* Write down, into its directory, what the next channel has to know of it. 0 or -errno. */
+int cf_session_record(const struct cf_session *s, struct err *e);
+
 /* The session of a request, made if there is none of this id. NULL, and it has been answered. */
 struct cf_session *cf_session_of(struct http_exchange *x, yyjson_val *body);
 /* The same for a command, where there need not be one: then *s is NULL. False, and it has been

@@ -167,6 +167,13 @@ static int write_dump(struct cf_session *s, const struct frame_shell *f, struct 
     return rc < 0 ? rc : cf_dir_write(s->shell.dir_fd, s->uid, FRAME_SAVE, t.buf, t.len, e);
 }
 
+static int open_control(struct cf_session *s, struct err *e) {
+    struct cf_shell *sh = &s->shell;
+    sh->control.fd = cf_fifo_open(sh->dir_fd, FRAME_CONTROL, s->uid);
+    int rc = sh->control.fd < 0 ? sh->control.fd : loop_watch(&s->channel->loop, &sh->control);
+    return rc < 0 ? err_sys(e, -rc, "make a pipe for a shell") : 0;
+}
+
 static int make_dir(struct cf_session *s, struct err *e) {
     struct cf_shell *sh = &s->shell;
     if (sh->dir_fd >= 0)
@@ -176,11 +183,9 @@ static int make_dir(struct cf_session *s, struct err *e) {
     if (sh->dir_fd < 0)
         return sh->dir_fd;
     int rc = write_dump(s, &f, e);
-    if (rc < 0)
-        return rc;
-    sh->control.fd = cf_fifo_open(sh->dir_fd, FRAME_CONTROL, s->uid);
-    rc = sh->control.fd < 0 ? sh->control.fd : loop_watch(&s->channel->loop, &sh->control);
-    return rc < 0 ? err_sys(e, -rc, "make a pipe for a shell") : 0;
+    if (rc == 0)
+        rc = cf_session_record(s, e);
+    return rc < 0 ? rc : open_control(s, e);
 }
 
 static int write_first(struct cf_session *s, struct err *e) {
@@ -204,7 +209,7 @@ static int start_job(struct cf_session *s, struct err *e) {
                              .env = s->env,
                              .cwd = cf_session_first_dir(s),
                              .user = s->user,
-                             .tag = "",
+                             .tag = strrchr(sh->dir, '/') + 1,
                              .key = CF_SHELL_KEY,
                              .stdin_pipe = true,
                              .timeout = SPAN_NEVER,
@@ -243,6 +248,27 @@ void cf_shell_warm(struct cf_session *s) {
     struct err e = { 0 };
     if (begin(s, &e) == 0)
         feed(&s->shell);
+}
+
+/* Whatever it is still running ends first: then it is asked for its state. */
+bool cf_shell_resume(struct cf_session *s, struct job *j) {
+    struct cf_shell *sh = &s->shell;
+    struct err e;
+    sh->frame = malloc(FRAME_TEXT);
+    struct cf_run *r = cf_run_new(s);
+    if (!sh->frame || !r || open_control(s, &e) < 0) {
+        if (r)
+            cf_run_leave(r);
+        cf_session_free(s);
+        return false;
+    }
+    job_attach(j, &sh->reader, -1, false);
+    sh->frame_len = 1; /* to end what may have been written in part */
+    sh->frame[0] = '\n';
+    sh->changed = true;
+    r->timeout = SPAN_NEVER;
+    cf_run_submit(r);
+    return true;
 }
 
 /* --- one after the other ---------------------------------------------------------------------- */

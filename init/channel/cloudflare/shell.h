@@ -40,6 +40,8 @@ void cf_shell_init(struct cf_session *s);
 void cf_shell_end(struct cf_session *s);
 /* Begin it, so that the first command need not wait for that. */
 void cf_shell_warm(struct cf_session *s);
+/* Take up one that an earlier channel has begun; its directory is set. False: it cannot be. */
+bool cf_shell_resume(struct cf_session *s, struct job *j);
 /* Where it is; false: there is none, or it cannot be told. */
 bool cf_shell_cwd(const struct cf_shell *sh, char out[PATH_MAX]);
 /* Run what waits, if it is idle. */

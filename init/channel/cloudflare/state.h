@@ -9,6 +9,8 @@
 
 struct channel;
 
+enum { CF_MAX_PORTS = 64 }; /* that are exposed; 500 */
+
 struct cf_state {
     struct link sessions; /* the oldest first */
     unsigned nsessions;
@@ -17,11 +19,14 @@ struct cf_state {
     unsigned ndrains;
     int scripts; /* directory of long commands; -1: none yet */
     char scripts_path[192];
+    uint16_t ports[CF_MAX_PORTS]; /* exposed ones; 0: none */
     bool told_no_bash;
     struct link checks; /* watches that count, for /api/watch/check */
     uint32_t boot;      /* in the names of watches: which channel they are of; 0: none yet */
 };
 
 void cf_state_init(struct channel *ch);
+/* What an earlier channel has left: all jobs are known, and nobody has asked for anything. */
+void cf_state_resume(struct channel *ch);
 
 #endif
