@@ -143,9 +143,10 @@ static void take_data(struct mux_call *c, struct slice data) {
 /* May it say something now? */
 static bool may_speak(struct mux_call *c) {
     struct mux *m = c->mux;
+    bool first = m->error.len && !m->speaker; /* an error goes before the next message */
     bool others = m->speaker && m->speaker != c;
     m->waiting |= others;
-    if (!others && !m->error.len && websocket_room(&m->ws) >= MUX_STAGE)
+    if (!first && !others && websocket_room(&m->ws) >= MUX_STAGE)
         return true;
     http_inner_rest(&c->inner);
     return false;
@@ -186,11 +187,15 @@ static bool step(struct mux_call *c) {
     }
 }
 
+/* Until there is nothing to do, or others wait who have not had their turn. */
 static void pump(struct mux_call *c) {
     struct mux *m = c->mux;
-    for (int i = 0; i < STEPS; i++)
+    bool turn_over = false;
+    for (int i = 0; i < STEPS && !turn_over; i++) {
         if (!step(c))
             return;
+        turn_over = !m->speaker && timer_armed(&m->soon);
+    }
     http_inner_rest(&c->inner);
     list_remove(&c->link);
     list_insert_before(&m->calls, &c->link);
