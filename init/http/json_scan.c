@@ -40,7 +40,7 @@ static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static void add_name(struct json_scan *s, const char *bytes, size_t n) {
     if (s->nname + n >= sizeof s->name || memchr(bytes, '\0', n)) {
         s->nname = sizeof s->name;
-        s->name[0] = '\0';
+        memset(s->name, 0, sizeof s->name);
         return;
     }
     memcpy(s->name + s->nname, bytes, n);
