@@ -14,12 +14,13 @@ struct places {
 static void put(struct places *p, size_t i) { p->bits[i / 64] |= UINT64_C(1) << i % 64; }
 static bool has(const struct places *p, size_t i) { return p->bits[i / 64] >> i % 64 & 1; }
 
-/* Here, and where stars that match nothing lead to. "**" and a slash may be nothing at all. */
+/* Here, and where stars that match nothing lead to; a whole part of a path that is "**" may be
+ * nothing together with its slash. */
 static void reach(struct places *p, const char *pattern, size_t i) {
     put(p, i);
     while (pattern[i] == '*') {
-        bool two = pattern[i + 1] == '*';
-        if (two && pattern[i + 2] == '/')
+        bool two = pattern[i + 1] == '*', begins = i == 0 || pattern[i - 1] == '/';
+        if (two && begins && pattern[i + 2] == '/')
             put(p, i + 3);
         i += two ? 2 : 1;
         put(p, i);
@@ -32,10 +33,12 @@ static void step(const struct places *from, struct places *to, const char *patte
         if (!has(from, i))
             continue;
         bool two = pattern[i] == '*' && pattern[i + 1] == '*';
-        if (two || (pattern[i] == '*' && c != '/'))
-            reach(to, pattern, i);
-        else if (pattern[i] == c || (pattern[i] == '?' && c != '/'))
+        if (two || (pattern[i] == '*' && c != '/')) {
+            put(to, i);
+            reach(to, pattern, i + (two ? 2 : 1));
+        } else if (pattern[i] == c || (pattern[i] == '?' && c != '/')) {
             reach(to, pattern, i + 1);
+        }
     }
 }
 
