@@ -160,7 +160,7 @@ static int write_dump(struct cf_session *s, const struct frame_shell *f, struct 
     struct text t = { .buf = buf, .cap = cap };
     if (!buf)
         return err_sys(e, ENOMEM, "begin a shell");
-    frame_put_dump(&t, f, env);
+    frame_put_dump(&t, f, env, s->env);
     int rc = cf_dir_write(s->shell.dir_fd, s->uid, FRAME_DUMP, t.buf, t.len, e);
     t.len = 0;
     frame_put_save(&t, f);
