@@ -26,7 +26,10 @@ struct exec {
 static void exec_free(struct exec *e) {
     if (e->run)
         cf_run_leave(e->run);
+    struct job *j = e->reader.job;
     job_detach(&e->reader);
+    if (j && e->launch.alone && j->state == JOB_ENDED)
+        (void)job_forget(j);
     cf_launch_release(&e->launch);
     cf_output_free(&e->command);
     cf_output_free(&e->out);

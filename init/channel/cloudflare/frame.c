@@ -89,14 +89,10 @@ void frame_run(struct text *t, const struct frame_shell *s, uint64_t serial, boo
 }
 
 /* Without the mark of the shell's own job. */
-static void put_dump(struct text *t, const struct frame_shell *s) {
+void frame_dump(struct text *t, const struct frame_shell *s, uint64_t serial) {
     text_add(t, "( \\unset PINNACE_JOB; ");
     put_source(t, s, FRAME_DUMP);
     text_add(t, " ) </dev/null 2>/dev/null >|");
-}
-
-void frame_dump(struct text *t, const struct frame_shell *s, uint64_t serial) {
-    put_dump(t, s);
     put_numbered(t, s, "state", serial);
     text_add(t, "\n");
     put_report(t, s, serial, "$?");
@@ -135,9 +131,22 @@ static size_t name_len(const char *entry) {
     return entry[n] == '=' && (entry[0] < '0' || entry[0] > '9') ? n : 0;
 }
 
+/* Where one of these is not set any more, say so. printf, for an echo may take "\\c" for its end.
+ */
+static void put_unset(struct text *t, const char *const *env) {
+    for (; env && *env; env++) {
+        int n = (int)name_len(*env);
+        if (n > 0 && strncmp(*env, "PINNACE_JOB=", 12) != 0)
+            text_add(t, "case ${%.*s+x} in x) ;; *) \\printf '\\\\unset %.*s\\n' ;; esac\n", n,
+                     *env, n, *env);
+    }
+}
+
 /* The last line's `set +o` sets what may make a shell exit; so it is the last. A bash also lists
- * variables that nobody can set: that those fail is of no account. */
-void frame_put_dump(struct text *t, const struct frame_shell *s, const char *const *env) {
+ * variables that nobody can set: that those fail is of no account. No forks: those may be killed.
+ */
+void frame_put_dump(struct text *t, const struct frame_shell *s, const char *const *box,
+                    const char *const *session) {
     static const char bash[] = "\\shopt -p || :\n"
                                "\\declare -p\n"
                                "\\declare -f\n"
@@ -147,20 +156,20 @@ void frame_put_dump(struct text *t, const struct frame_shell *s, const char *con
     static const char sh[] = "\\set\n"
                              "\\export -p\n"
                              "\\readonly -p\n"
-                             "\\echo \"\\umask $(\\umask)\"\n";
-    for (; env && *env; env++) {
-        int n = (int)name_len(*env);
-        if (n > 0 && strncmp(*env, "PINNACE_JOB=", 12) != 0)
-            text_add(t, "case ${%.*s+x} in x) ;; *) \\echo '\\unset %.*s' ;; esac\n", n, *env, n,
-                     *env);
-    }
+                             "\\printf '\\\\umask '\n"
+                             "\\umask\n";
+    put_unset(t, box);
+    put_unset(t, session);
     text_add(t, "%s", s->bash ? bash : sh);
-    text_add(t, "\\echo 'CDPATH= \\command cd -- \"$PWD\"'\n"
+    text_add(t, "\\printf '%%s\\n' 'CDPATH= \\command cd -- \"$PWD\"'\n"
                 "\\set +o\n");
 }
 
+/* In the shell itself, which is spared by those who kill what it has started. */
 void frame_put_save(struct text *t, const struct frame_shell *s) {
-    put_dump(t, s);
+    text_add(t, "{ \\unset PINNACE_JOB; ");
+    put_source(t, s, FRAME_DUMP);
+    text_add(t, "; } </dev/null 2>/dev/null >|");
     put_path(t, s, FRAME_SAVED);
     text_add(t, "\n\\kill -9 $$\n");
 }

@@ -50,8 +50,9 @@ void frame_dump(struct text *t, const struct frame_shell *s, uint64_t serial);
 
 /* Where it begins: as `saved` says, or in `cwd`, or at home. */
 void frame_put_first(struct text *t, const struct frame_shell *s, const char *cwd, bool saved);
-/* `env` has what variables there may be that the state has not: NAME=value, NULL-terminated. */
-void frame_put_dump(struct text *t, const struct frame_shell *s, const char *const *env);
+/* `box` and `session` have what variables a shell begins with: NAME=value, NULL-terminated. */
+void frame_put_dump(struct text *t, const struct frame_shell *s, const char *const *box,
+                    const char *const *session);
 void frame_put_save(struct text *t, const struct frame_shell *s);
 void frame_put_before(struct text *t, const struct frame_shell *s, const char *const *env,
                       const char *cwd);

@@ -179,7 +179,7 @@ static struct job *start(struct cf_launch *l, const char *state, struct err *e) 
     cf_process_key(l->session ? l->session->id : CF_NO_SESSION, key);
     if (l->alone)
         (void)strcpy(key, CF_EXEC_KEY);
-    const char *argv[] = { bash ? bash : "/bin/sh", "-c", words, NULL };
+    const char *argv[] = { bash ? bash : "/bin/sh", "-c", words, bash ? "bash" : "sh", NULL };
     char dir[PATH_MAX];
     bool known = l->session ? cf_session_cwd(l->session, dir)
                             : cf_session_path(l->channel, CF_NO_SESSION, ".", dir);

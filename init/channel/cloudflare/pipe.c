@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/own.h"
+#include "channel/cloudflare/hide.h"
 
 enum {
     PIECE = 64 << 10,
@@ -19,10 +21,15 @@ struct cf_pipe {
     struct link link; /* in cf_state.drains, once its command is over */
     struct channel *channel;
     struct cf_output *into; /* NULL: to nowhere */
+    struct hide hide;
     void (*tell)(void *arg);
     void *arg;
     bool grown, ended;
 };
+
+static void keep(void *pipe, const char *bytes, size_t n) {
+    cf_output_put(((struct cf_pipe *)pipe)->into, bytes, n);
+}
 
 static int make_fifo(int dir, const char *name, uid_t uid) {
     if (mkfifoat(dir, name, 0600) < 0)
@@ -60,7 +67,7 @@ static bool drain(struct cf_pipe *p, size_t most) {
             return true;
         }
         if (p->into)
-            cf_output_put(p->into, buf, (size_t)n);
+            hide_take(&p->hide, buf, (size_t)n);
         if (n == PIECE && !p->grown) {
             p->grown = true;
             (void)fcntl(p->source.fd, F_SETPIPE_SZ, LARGE);
@@ -92,6 +99,9 @@ struct cf_pipe *cf_pipe_new(struct channel *ch, const struct cf_pipe_args *a) {
     if (!p)
         return NULL;
     *p = (struct cf_pipe){ .channel = ch, .into = a->into, .tell = a->ended, .arg = a->arg };
+    p->hide.put = keep;
+    p->hide.arg = p;
+    (void)snprintf(p->hide.text, sizeof p->hide.text, "%s", a->hide ? a->hide : "");
     p->source.want = EPOLLIN;
     p->source.ready = ready;
     p->source.fd = open_fifo(a->dir, a->name, a->uid, O_RDONLY);
@@ -130,6 +140,8 @@ void cf_pipe_done(struct cf_pipe **owner) {
         return;
     p->tell = NULL;
     (void)drain(p, LARGE + PIECE);
+    if (p->into)
+        hide_end(&p->hide);
     if (p->ended)
         pipe_free(p);
     else

@@ -18,6 +18,7 @@ struct cf_pipe_args {
     const char *name; /* of the FIFO that is made there */
     uid_t uid;        /* whose it is */
     struct cf_output *into;
+    const char *hide;         /* a text to be taken out; NULL: none */
     void (*ended)(void *arg); /* everybody who had it open has closed it; not after its done */
     void *arg;
 };

@@ -120,12 +120,16 @@ static void numbered(char out[32], const char *name, uint64_t serial) {
 static int open_pipes(struct cf_run *r, struct err *e) {
     static const char *const names[] = { "out", "err" };
     const struct cf_shell *sh = shell_of(r);
+    char dir[CF_DIR_TEXT + 1];
+    struct text d = TEXT(dir);
+    text_add(&d, "%s/", sh->dir); /* so that messages begin with "bash: " */
     for (int i = 0; i < 2; i++) {
         char name[32];
         numbered(name, names[i], r->serial);
         struct cf_pipe_args a = { .dir = sh->dir_fd,
                                   .name = name,
                                   .uid = r->session->uid,
+                                  .hide = i == 0 || d.cut ? NULL : dir,
                                   .into = !r->done ? NULL
                                           : i == 0 ? &r->out
                                                    : &r->err,

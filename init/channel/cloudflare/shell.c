@@ -160,7 +160,7 @@ static int write_dump(struct cf_session *s, const struct frame_shell *f, struct 
     struct text t = { .buf = buf, .cap = cap };
     if (!buf)
         return err_sys(e, ENOMEM, "begin a shell");
-    frame_put_dump(&t, f, env);
+    frame_put_dump(&t, f, env, s->env);
     int rc = cf_dir_write(s->shell.dir_fd, s->uid, FRAME_DUMP, t.buf, t.len, e);
     t.len = 0;
     frame_put_save(&t, f);
@@ -200,6 +200,17 @@ static int write_first(struct cf_session *s, struct err *e) {
     return cf_dir_write(sh->dir_fd, s->uid, FRAME_FIRST, t.buf, t.len, e);
 }
 
+/* Shells that have ended are of no use: jobs that others want to see are to be kept in their place.
+ */
+static void forget_ended(struct channel *ch) {
+    for (struct link *l = ch->jobs.all.next, *next; l != &ch->jobs.all; l = next) {
+        struct job *j = CONTAINER_OF(l, struct job, link);
+        next = l->next;
+        if (j->state == JOB_ENDED && strcmp(j->key, CF_SHELL_KEY) == 0)
+            (void)job_forget(j);
+    }
+}
+
 static int start_job(struct cf_session *s, struct err *e) {
     struct cf_shell *sh = &s->shell;
     const char *bash = shell_bash();
@@ -214,6 +225,7 @@ static int start_job(struct cf_session *s, struct err *e) {
                              .stdin_pipe = true,
                              .timeout = SPAN_NEVER,
                              .keep = NOISE_BYTES };
+    forget_ended(s->channel);
     struct job *j = job_start(&s->channel->jobs, &spec, &why, e);
     if (!j)
         return -EAGAIN;
