@@ -1,6 +1,7 @@
 #include "channel/cloudflare/multiplex.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,7 +108,7 @@ static void end_cut(struct mux_call *c) {
     struct mux *m = c->mux;
     char id[sizeof c->id];
     bool stream = c->kind == MUX_STREAM;
-    memcpy(id, c->id, sizeof id);
+    (void)snprintf(id, sizeof id, "%s", c->id);
     if (c->begun && stream) {
         say(c, "\"}");
         mux_say_end(c);
@@ -236,7 +237,7 @@ static void begin_call(struct mux *m, const char *id, char *request, size_t n) {
     }
     c->mux = m;
     c->inner.ready = call_ready;
-    memcpy(c->id, id, strlen(id));
+    (void)snprintf(c->id, sizeof c->id, "%s", id);
     int rc = http_inner_begin(&c->inner, m->x->server, m->x->site, request, n);
     if (rc < 0) {
         free(c);

@@ -20,6 +20,7 @@ enum {
     MAX_SIDE = UINT16_MAX, /* of either: what the kernel can hold (ioctl_tty(2)) */
     MAX_WORD = 4096,       /* bytes of a text message; longer ones end the connection */
     FRAME = 1024,          /* bytes of a text message of ours */
+    ENOUGH = 2 * FRAME,    /* bytes of room: for one more message, and that it is ready */
     READABLE_ID = 40,      /* bytes of a session's id that are put into a tag as they are */
 };
 
@@ -233,7 +234,7 @@ static void pump(struct viewer *v) {
         start_failed(v);
         return;
     }
-    while (!v->over && websocket_room(&v->ws) >= 2 * FRAME && step(v))
+    while (!v->over && websocket_room(&v->ws) >= ENOUGH && step(v))
         ;
 }
 

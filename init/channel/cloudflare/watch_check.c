@@ -7,11 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/glob.h"
 #include "base/own.h"
 #include "channel/cloudflare/session.h"
 #include "channel/cloudflare/watch.h"
 
-enum { VERSION = CF_WATCH_ID + 24 };
+enum {
+    VERSION = CF_WATCH_ID + 24,
+    DESCRIBED = 1024 + MAX_CF_PATTERNS * (GLOB_MAX + 2), /* bytes of all but a path */
+};
 
 struct check {
     struct link link; /* in cf_state.checks */
@@ -129,7 +133,7 @@ static const struct http_handler waiting_handler = { .over = waiting_over };
 
 /* All that makes one watch another, in one text; to be freed. */
 static char *describe(const struct cf_watch_ask *a, const char *user) {
-    size_t cap = strlen(a->absolute) + 1024 + 300 * MAX_CF_PATTERNS;
+    size_t cap = strlen(a->absolute) + DESCRIBED;
     char *buf = malloc(cap);
     struct text t = { .buf = buf, .cap = cap };
     if (!buf)

@@ -102,8 +102,8 @@ void cf_watch_release(struct cf_watch_ask *a) {
 
 /* --- in the worker ---------------------------------------------------------------------------- */
 
-static void put(struct text *out, char type, const struct file_event *e) {
-    text_add(out, "%c%d", type, e->is_dir);
+static void put(struct text *out, enum type type, const struct file_event *e) {
+    text_add(out, "%d%d", (int)type, e->is_dir);
     text_json(out, e->path, strlen(e->path));
     text_add(out, "\n");
 }
@@ -112,16 +112,16 @@ static void put(struct text *out, char type, const struct file_event *e) {
  * content wait for that. */
 static void put_created(struct text *out, const struct file_event *e) {
     bool filled = e->entry && S_ISREG(e->entry->st.st_mode) && e->entry->st.st_size > 0;
-    put(out, e->rewritten ? '0' + MODIFY : e->moved ? '0' + MOVE_TO : '0' + CREATE, e);
+    put(out, e->rewritten ? MODIFY : e->moved ? MOVE_TO : CREATE, e);
     if (filled && !e->moved)
-        put(out, '0' + MODIFY, e);
+        put(out, MODIFY, e);
 }
 
 static void render(const struct file_event *e, size_t index, struct text *out) {
-    static const char types[] = { [FILE_WRITTEN] = '0' + MODIFY,
-                                  [FILE_REMOVED] = '0' + DELETE,
-                                  [FILE_RENAMED] = '0' + MOVE_FROM,
-                                  [FILE_CHMODED] = '0' + ATTRIB };
+    static const enum type types[] = { [FILE_WRITTEN] = MODIFY,
+                                       [FILE_REMOVED] = DELETE,
+                                       [FILE_RENAMED] = MOVE_FROM,
+                                       [FILE_CHMODED] = ATTRIB };
     (void)index;
     if (e->kind == FILE_WATCHING || e->kind == FILE_OVERFLOW)
         text_add(out, e->kind == FILE_WATCHING ? "+\n" : "!\n");

@@ -194,7 +194,7 @@ static struct slice path_of(const struct writing *w) {
 /* Is it known for which file the content is? */
 static bool is_placed(const struct writing *w) {
     struct slice path = path_of(w);
-    return !cf_path_fault(path) && *path.s == '/' && path.n < PATH_MAX;
+    return path.s && !cf_path_fault(path) && *path.s == '/' && path.n < PATH_MAX;
 }
 
 /* False: it has been answered. */
