@@ -60,11 +60,22 @@ bool utf8_is_valid(const char *s, size_t n) {
     return true;
 }
 
+size_t utf8_whole(const char *s, size_t n) {
+    for (size_t back = 1; back <= 3 && back <= n; back++) {
+        unsigned char c = (unsigned char)s[n - back];
+        if ((c & 0xc0) == 0x80)
+            continue;
+        size_t need = c < 0xc2 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 1;
+        return need > back ? n - back : n;
+    }
+    return n;
+}
+
 static void json_ascii(struct text *t, unsigned char c) {
     static const char shorts[] = "\"\"\\\\\nn\rr\tt\bb\ff";
     for (const char *p = shorts; *p; p += 2)
         if ((unsigned char)*p == c) {
-            text_add(t, "\\%c", p[1]);
+            text_put(t, (const char[]){ '\\', p[1] }, 2);
             return;
         }
     if (c < 0x20 || c == 0x7f)
@@ -73,18 +84,31 @@ static void json_ascii(struct text *t, unsigned char c) {
         text_put(t, (const char *)&c, 1);
 }
 
-void text_json(struct text *t, const char *s, size_t n) {
-    text_put(t, "\"", 1);
+/* Bytes at s that stand for themselves in a JSON string. */
+static size_t json_plain(const char *s, size_t n) {
+    size_t i = 0;
+    while (i < n && s[i] >= 0x20 && s[i] < 0x7f && s[i] != '"' && s[i] != '\\')
+        i++;
+    return i;
+}
+
+void text_json_part(struct text *t, const char *s, size_t n) {
     for (size_t i = 0; i < n;) {
-        size_t k = utf8_len((const unsigned char *)s + i, n - i);
+        size_t plain = json_plain(s + i, n - i);
+        size_t k = plain ? plain : utf8_len((const unsigned char *)s + i, n - i);
         if (k == 0)
             text_put(t, "\xef\xbf\xbd", 3); /* U+FFFD */
-        else if (k == 1)
+        else if (k == 1 && !plain)
             json_ascii(t, (unsigned char)s[i]);
         else
             text_put(t, s + i, k);
         i += k ? k : 1;
     }
+}
+
+void text_json(struct text *t, const char *s, size_t n) {
+    text_put(t, "\"", 1);
+    text_json_part(t, s, n);
     text_put(t, "\"", 1);
 }
 

@@ -20,6 +20,9 @@ __attribute__((format(printf, 2, 3))) void text_add(struct text *t, const char *
 void text_put(struct text *t, const char *bytes, size_t n); /* NULL where n is 0 */
 /* As a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void text_json(struct text *t, const char *s, size_t n);
+void text_json_part(struct text *t, const char *s, size_t n); /* without the quotes */
+/* How much of s[n] there is without a character of UTF-8 that may go on after it. */
+size_t utf8_whole(const char *s, size_t n);
 /* Is all of it well-formed UTF-8 (RFC 3629)? */
 bool utf8_is_valid(const char *s, size_t n);
 

@@ -2,6 +2,7 @@
 #ifndef CHANNEL_CHANNEL_H
 #define CHANNEL_CHANNEL_H
 
+#include "channel/cloudflare/state.h"
 #include "channel/e2b/state.h"
 #include "channel/files/files.h"
 #include "channel/jobs/job.h"
@@ -20,6 +21,7 @@ struct channel {
     struct jobs jobs;
     struct files files;
     struct e2b_state e2b;
+    struct cf_state cloudflare;
     struct http_server server;
     struct http_listener listeners[MAX_CHANNELS];
     struct gate *gates; /* of each listener */

@@ -108,6 +108,11 @@ static struct gate *gate_of(const struct http_exchange *x) {
 
 const char *gate_token(const struct http_exchange *x) { return gate_of(x)->token; }
 
+bool gate_shows_token(const struct http_exchange *x) {
+    const struct gate *g = gate_of(x);
+    return g->conf->auth != AUTH_TOKEN || has_token(g, x);
+}
+
 static bool is_peer(const struct gate *g, const struct http_exchange *x) {
     struct ucred who;
     if (!http_peer(x, &who))
@@ -206,7 +211,6 @@ const char *gate_closed(const struct http_exchange *x) {
 }
 
 bool gate_admit(struct http_exchange *x) {
-    const struct gate *g = gate_of(x);
     if (!admit_origin(x))
         return false;
     if (is_public(x) || http_is(x->head.method, "OPTIONS"))
@@ -214,10 +218,8 @@ bool gate_admit(struct http_exchange *x) {
     const char *closed = gate_closed(x);
     if (closed)
         x->site->refuse(x, 403, closed);
-    if (closed || g->conf->auth != AUTH_TOKEN)
+    if (closed || gate_shows_token(x))
         return !closed;
-    if (has_token(g, x))
-        return true;
     http_add_field(x, "WWW-Authenticate", "Bearer");
     gate_deny(x, http_field(&x->head, "Authorization").s != NULL,
               "a token is needed: Authorization: Bearer TOKEN, and this is not it");

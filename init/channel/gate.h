@@ -26,6 +26,8 @@ void gate_init(struct gate *g, struct channel *ch, const struct channel_conf *co
 const char *gate_token(const struct http_exchange *x);
 /* Compared in constant time. */
 bool gate_same(const char *secret, const char *given, size_t n);
+/* Is no token needed, or the right one shown as Authorization: Bearer TOKEN? */
+bool gate_shows_token(const struct http_exchange *x);
 /* Is its origin among those allowed? `any`: where none are named, all are. */
 bool gate_origin(const struct http_exchange *x, bool any);
 /* Why nobody may ask, or not this peer of a unix socket, in words; NULL: go on. */

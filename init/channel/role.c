@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "channel/box_waits.h"
+#include "channel/cloudflare/cloudflare.h"
 #include "channel/e2b/e2b.h"
 #include "channel/gate.h"
 #include "channel/native/native.h"
@@ -16,7 +17,7 @@
 
 enum {
     IDLE_S = 75,        /* between two requests of a connection */
-    E2B_IDLE_S = 640,   /* the same: longer than the proxies in front of such boxes wait */
+    SDK_IDLE_S = 640,   /* the same: longer than the proxies in front of such boxes wait */
     LAST_WORDS_MS = 500 /* after QUIT: for clients to read how their jobs ended */
 };
 
@@ -69,6 +70,7 @@ static bool take(struct channel *ch, const union wire_any *m, int fds[JOB_NFDS])
 /* The picture is whole once a WIRE_BOX has come: only then are clients listened to. */
 static void open_doors(struct channel *ch) {
     ch->open = true;
+    cf_state_resume(ch);
     for (size_t i = 0; i < ch->role->nchannels; i++) {
         struct gate *g = &ch->gates[i];
         int rc = ch->role->listen[i] < 0
@@ -112,7 +114,14 @@ static struct http_site site_of(int dialect) {
                                    .admit = e2b_admit,
                                    .refuse = e2b_refuse,
                                    .preflight = e2b_preflight,
-                                   .idle = span_s(E2B_IDLE_S) };
+                                   .idle = span_s(SDK_IDLE_S) };
+    if (dialect == DIALECT_CLOUDFLARE)
+        return (struct http_site){ .routes = cf_routes,
+                                   .nroutes = cf_nroutes,
+                                   .admit = cf_admit,
+                                   .refuse = cf_refuse,
+                                   .preflight = cf_preflight,
+                                   .idle = span_s(SDK_IDLE_S) };
     return (struct http_site){ .routes = native_routes,
                                .nroutes = native_nroutes,
                                .admit = gate_admit,
@@ -144,6 +153,7 @@ static void init_objects(struct channel *ch) {
     http_server_init(&ch->server, &ch->loop, MAX_CONNECTIONS);
     box_waits_init(ch);
     e2b_state_init(ch);
+    cf_state_init(ch);
     init_gates(ch);
 }
 

@@ -22,6 +22,7 @@ struct channel_role {
     const int *listen; /* of channels[i]; -1: it could not be opened */
     size_t nchannels;
     struct channel_shared *shared;
+    const char *run_dir;         /* NULL: there is none */
     const char *log_dir;         /* NULL: no log files */
     const char *const *env;      /* of jobs, before their own */
     uint64_t sigmask, sigignore; /* of jobs, as the box was started */

@@ -145,7 +145,8 @@ struct svc_conf {
 };
 
 enum channel_auth { AUTH_AUTO, AUTH_PEER, AUTH_TOKEN, AUTH_NONE };
-enum channel_dialect { DIALECT_NATIVE, DIALECT_E2B };
+enum channel_dialect { DIALECT_NATIVE, DIALECT_E2B, DIALECT_CLOUDFLARE };
+enum channel_hold { HOLD_SESSIONS, HOLD_ALL, HOLD_NOTHING };
 enum listen_kind { LISTEN_AUTO, LISTEN_NONE, LISTEN_UNIX, LISTEN_TCP, LISTEN_VSOCK, LISTEN_FD };
 
 /* "auto", "none", "unix:PATH", "tcp:ADDRESS:PORT", "tcp:[ADDRESS]:PORT", "vsock:PORT", "fd:NAME" */
@@ -166,8 +167,9 @@ struct channel_conf {
     char *token, *token_file;
     char **users, **origins;
     unsigned mode; /* of a unix socket's file */
-    bool replay;   /* DIALECT_E2B, as is the next */
-    char *user;
+    bool replay;   /* DIALECT_E2B */
+    char *user;    /* of both dialects for SDKs */
+    int hold;      /* DIALECT_CLOUDFLARE */
 };
 
 struct conf {

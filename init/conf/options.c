@@ -574,8 +574,8 @@ static const struct option channel_options[] = {
     { "listen", opt_listen, NULL, FIELD(struct listen_spec, struct channel_conf, listen), "auto",
       "unix:PATH | tcp:ADDRESS:PORT | vsock:PORT | fd:NAME | auto | none",
       "Where it listens. Addresses are numbers, IPv6 ones in brackets; localhost is 127.0.0.1, and * every address. fd: a socket that whoever started pinnace has passed (sd_listen_fds): its name, or its number from 0. auto: pinnace.sock in the run directory; for the channel local only, others have to say. none: nowhere." },
-    { "dialect", CHANNEL(CHOICE, dialect), "native", "native | e2b",
-      "What is spoken there: pinnace's own protocol, or that of E2B's agent, for the published E2B SDKs." },
+    { "dialect", CHANNEL(CHOICE, dialect), "native", "native | e2b | cloudflare",
+      "What is spoken there: pinnace's own protocol, that of E2B's agent, for the published E2B SDKs, or that of the server in Cloudflare's sandbox containers, for the npm package @cloudflare/sandbox." },
     { "auth", CHANNEL(CHOICE, auth), "auto", "auto | peer | token | none",
       "Who may ask. peer: on unix sockets root, the user pinnace runs as, and users. token: who shows the token. none: whoever can connect, and that is whoever can do anything in this box. auto: peer on unix sockets, else token; with dialect e2b token where one is given, else none until POST /init sets one." },
     { "token", CHANNEL(SECRET, token), "", "text",
@@ -585,13 +585,15 @@ static const struct option channel_options[] = {
     { "users", CHANNEL(WORDS, users), "", "names or UIDs",
       "Who else may ask where auth is peer." },
     { "origins", CHANNEL(WORDS, origins), "", "origins",
-      "Web pages that may ask, such as https://example.org; others are refused. With dialect e2b all may, unless some are named." },
+      "Web pages that may ask, such as https://example.org; others are refused. With dialect e2b all may, unless some are named; with dialect cloudflare this holds for WebSockets, which browsers make through the Worker." },
     { "mode", opt_mode, NULL, FIELD(unsigned, struct channel_conf, mode), "0600", "octal",
       "Mode of a unix socket's file." },
     { "user", CHANNEL(TEXT_, user), "", "NAME|UID",
       "dialect e2b: whom commands and files are for where neither the request nor POST /init names anybody; else as pinnace runs." },
     { "replay", CHANNEL(BOOL, replay), "no", ALLOW_BOOL,
       "dialect e2b: who connects to a process is given its earlier output first." },
+    { "hold", CHANNEL(CHOICE, hold), "sessions", "sessions | all | nothing",
+      "dialect cloudflare: what is answered only once the box is ready, or has failed to be. sessions: the making of a session, the first thing that a sandbox asks for, so that its first command finds everything up. all: GET / as well, by which the platform tells that the container has started. nothing: no request waits." },
 };
 
 static const struct option service_options[] = {

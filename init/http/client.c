@@ -150,9 +150,9 @@ static int send_head(struct http_client *c, const struct http_request *r, struct
     struct text t = TEXT(buf);
     text_add(&t,
              "%s %s HTTP/1.1\r\n"
-             "Host: pinnace\r\n"
+             "Host: %s\r\n"
              "User-Agent: pinnace/" PINNACE_VERSION "\r\n",
-             r->method, r->target);
+             r->method, r->target, r->host ? r->host : "pinnace");
     if (r->upgrade)
         text_add(&t, "Connection: Upgrade\r\nUpgrade: %s\r\n", r->upgrade);
     else

@@ -27,6 +27,7 @@ struct http_source {
 
 struct http_request {
     const char *method, *target; /* "GET", "/v1/status"; as they go out */
+    const char *host;            /* of the Host field; NULL: pinnace */
     const char *fields;          /* "Name: value\r\n"..., or NULL */
     const char *upgrade;         /* a protocol to change to, or NULL */
     const void *body;            /* `length` bytes; or NULL: no body, or that of `source` */

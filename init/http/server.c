@@ -93,6 +93,17 @@ static void admit(struct http_listener *l, int taken) {
     conn_run(c);
 }
 
+int http_serve(struct http_server *s, const struct http_site *site, int fd) {
+    if (s->n - s->extra >= s->max || s->closing)
+        return -EAGAIN;
+    struct http_conn *c = conn_new(s, site, fd);
+    if (!c)
+        return -ENOMEM;
+    s->accepted++;
+    conn_kick(c);
+    return 0;
+}
+
 static void accept_failed(struct http_listener *l, int code) {
     if (code != EMFILE && code != ENFILE && code != ENOBUFS && code != ENOMEM)
         return;

@@ -117,6 +117,9 @@ void http_server_init(struct http_server *s, struct loop *l, size_t max);
 /* 0 or -errno. A listener whose accept(2) fails for want of descriptors rests for 100 ms. */
 int http_listen(struct http_server *s, struct http_listener *l, const struct http_site *site,
                 int fd);
+/* Serve a connected stream socket as if it had been accepted from a listener; its requests are read
+ * once the loop goes on. 0, and `fd` is the server's; -EAGAIN: there are `max` already; -ENOMEM. */
+int http_serve(struct http_server *s, const struct http_site *site, int fd);
 /* No more requests are taken; those being answered go on. */
 void http_server_close(struct http_server *s);
 /* Does anybody still wait for bytes? */

@@ -56,6 +56,7 @@ static void describe_channel(struct role *r, struct fork_req *req, int child_soc
         .listen = b->listen,
         .nchannels = b->conf->nchannels,
         .shared = b->channel_shared,
+        .run_dir = b->has_run_dir ? b->run_dir : NULL,
         .log_dir = b->has_log_dir ? b->log_dir : NULL,
         .env = b->job_env,
         .sigmask = b->sup.sigmask,

@@ -178,7 +178,7 @@ static const struct {
       "fd:", "channel local.listen: 'fd:' is not a name in LISTEN_FDNAMES, or a number" },
     { C, "listen", "fd:a:b",
       "channel local.listen: 'fd:a:b' is not a name in LISTEN_FDNAMES, or a number" },
-    { C, "dialect", "x", "channel local.dialect: 'x' is not one of native | e2b" },
+    { C, "dialect", "x", "channel local.dialect: 'x' is not one of native | e2b | cloudflare" },
     { C, "auth", "pear",
       "channel local.auth: 'pear' is not one of auto | peer | token | none (did you mean peer?)" },
     { C, "token-file", "auto", "channel local.token-file: 'auto' is not an absolute path" },

@@ -1,4 +1,4 @@
-#include "channel/e2b/gzip.h"
+#include "channel/gzip.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -159,6 +159,32 @@ static void reaches_whom_nobody_knows(void) {
     forget(&c);
 }
 
+/* What a shell starts for one command, and what it has left running before that. */
+static void reaches_only_the_later(void) {
+    struct client c;
+    new_word("later");
+    struct job_spec s = spec(ARGV("bash", "-c",
+                                  "(" STAY ") & echo up; read x; (" STAY ") & "
+                                  "bash -c '(" STAY ") & (" STAY ") & wait' x $1 & echo up2; wait",
+                                  word, word));
+    s.stdin_pipe = true;
+    struct job *j = start(s);
+    attach(&c, j, 0, false);
+    UNTIL(strstr(c.out, "up") && alive(word) == 2);
+    struct job_since since = job_now();
+    OK(job_write(j, "\n", 1) == 1, "there is more to do");
+    UNTIL(strstr(c.out, "up2") && alive(word) == 6);
+    OK(alive(word) == 6, "%d processes", alive(word));
+    OK(job_signal_since(j, SIGTERM, since) == 0, "signalled");
+    UNTIL(alive(word) == 2);
+    OK(alive(word) == 2 && j->state == JOB_RUNNING,
+       "the leader and what was there before are left");
+    OK(job_signal_since(j, SIGKILL, job_now()) == 0, "signalled, and there is nobody");
+    turn_for(200);
+    OK(alive(word) == 2, "nobody else is");
+    end_tree(&c, j, SIGKILL, 2);
+}
+
 static void spares_strangers(void) {
     struct client a, b;
     new_word("stranger");
@@ -309,6 +335,7 @@ int main(int argc, char **argv) {
     reaches_everybody();
     reaches_what_stays_behind();
     reaches_whom_nobody_knows();
+    reaches_only_the_later();
     spares_strangers();
     spares_who_has_the_number_now();
     wakes_only_the_stopped();

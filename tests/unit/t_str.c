@@ -91,6 +91,29 @@ static void replaces_what_is_not_utf8(void) {
     }
 }
 
+/* A piece of a stream ends before a character that may go on. */
+static void cuts_no_character(void) {
+    static const struct {
+        const char *in;
+        size_t whole;
+    } rows[] = { { "", 0 },
+                 { "abc", 3 },
+                 { "a\xc3", 1 },
+                 { "a\xc3\xa9", 3 },
+                 { "\xe2", 0 },
+                 { "\xe2\x82", 0 },
+                 { "\xe2\x82\xac", 3 },
+                 { "\xf0\x9f\x9a", 0 },
+                 { "\xf0\x9f\x9a\x80", 4 },
+                 { "x\x80\x80\x80\x80", 5 },
+                 { "\xff", 1 },
+                 { "\xc0", 1 },
+                 { "\xf5\x80", 2 } };
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        OK(utf8_whole(rows[i].in, strlen(rows[i].in)) == rows[i].whole, "whole characters, row %zu",
+           i);
+}
+
 static void parses_spans(void) {
     static const struct {
         const char *text;
@@ -357,6 +380,7 @@ int main(void) {
     text_stays_in_its_bounds();
     escapes_json();
     replaces_what_is_not_utf8();
+    cuts_no_character();
     parses_spans();
     formats_spans();
     parses_sizes();

@@ -10,10 +10,10 @@
 #include "base/own.h"
 #include "channel/e2b/fields.h"
 #include "channel/e2b/filesystem.h"
-#include "channel/e2b/gzip.h"
 #include "channel/e2b/signature.h"
 #include "channel/filter.h"
 #include "channel/gate.h"
+#include "channel/gzip.h"
 #include "http/range.h"
 
 /* --- what is asked -----------------------------------------------------------------------------
@@ -98,7 +98,7 @@ void content_fail(struct http_exchange *x, const struct file_task *t, const char
         [FILE_BAD_ARCHIVE] = 400, [FILE_NO_SPACE] = 507,  [FILE_CHANGED] = 412,
         [FILE_READ_ONLY] = 403,   [FILE_BUSY] = 409,      [FILE_LOOP] = 400,
         [FILE_NETWORK_FS] = 400,  [FILE_LIMIT] = 429,     [FILE_BAD_RANGE] = 416,
-        [FILE_CUT] = 400,         [FILE_FAILED] = 500,
+        [FILE_BAD_CODE] = 400,    [FILE_CUT] = 400,       [FILE_FAILED] = 500,
     };
     if (t->fault == FILE_BAD_USER)
         e2b_http_fail(x, 401, "invalid username: '%s'", user);

@@ -1,8 +1,6 @@
 /* events.c — process.Process's server streams: Start and Connect, a reader of a job on one side, a
  * client on the other.
- *
- * A client that is slow slows its process down, as a pipe would. One that has stopped reading does
- * so only for a while: then the process goes on, and the client is told how much it has missed.
+ * A client that was too slow (patience.h) is told how much it has missed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,20 +12,20 @@
 #include "channel/e2b/process.h"
 #include "channel/e2b/service.h"
 #include "channel/gate.h"
+#include "channel/patience.h"
+#include "channel/shell.h"
 
 enum {
-    PATIENCE_MS = 5000,      /* without a byte taken, while the process has to wait */
-    PATIENCE_MANY_MS = 1000, /* the same, while others read it too */
-    NOTE_BYTES = 16 << 10,   /* of a process's config, to be shown by List; longer ones are cut */
-    MAX_ENVS = 4096,         /* variables of a request, and as many of POST /init */
-    EVENT_BYTES = 1024,      /* of any event but data */
+    NOTE_BYTES = 16 << 10, /* of a process's config, to be shown by List; longer ones are cut */
+    MAX_ENVS = 4096,       /* variables of a request, and as many of POST /init */
+    EVENT_BYTES = 1024,    /* of any event but data */
 };
 
 struct events {
     struct e2b_stream s;
     struct job_reader reader;
     struct service_log *service; /* Connect to a service: its log instead of a job's output */
-    struct timer patience;
+    struct patience patience;
     bool told_start;
     char user[E2B_USER_TEXT]; /* Start's, for words about a failure */
 };
@@ -137,23 +135,6 @@ static bool step(struct events *v) {
     }
 }
 
-/* Is this client why the process has to wait? Then it has a while to take some. */
-static void watch_patience(struct events *v, bool moved) {
-    const struct job *j = v->reader.job;
-    bool full = !v->s.ended && e2b_stream_room(&v->s) < E2B_DATA;
-    if (moved || !full || !v->reader.lossless)
-        timer_stop(&v->patience);
-    if (full && v->reader.lossless && !timer_armed(&v->patience))
-        timer_arm(j->jobs->a.loop, &v->patience,
-                  span_ms(j->refs > 1 ? PATIENCE_MANY_MS : PATIENCE_MS));
-}
-
-static void out_of_patience(struct timer *t) {
-    struct events *v = CONTAINER_OF(t, struct events, patience);
-    v->reader.lossless = false;
-    job_took(&v->reader, 0); /* so that a job that waits for us goes on */
-}
-
 static void pump(struct events *v) {
     enum job_state state = v->reader.job ? v->reader.job->state : JOB_FAILED;
     bool moved = false;
@@ -167,7 +148,7 @@ static void pump(struct events *v) {
         send_start(v);
     while (e2b_stream_room(&v->s) >= E2B_DATA && step(v))
         moved = true;
-    watch_patience(v, moved);
+    patience_watch(&v->patience, moved, !v->s.ended && e2b_stream_room(&v->s) < E2B_DATA);
 }
 
 static void ready(struct job_reader *r) { pump(CONTAINER_OF(r, struct events, reader)); }
@@ -183,7 +164,7 @@ static void room(struct e2b_stream *s) {
 static void over(struct e2b_stream *s, bool cut) {
     (void)cut; /* a client that goes away ends nothing: the process's time does */
     struct events *v = events_of(s);
-    timer_stop(&v->patience);
+    patience_stop(&v->patience);
     job_detach(&v->reader);
     service_log_free(v->service);
     free(v);
@@ -201,7 +182,7 @@ static void events_new(struct http_exchange *x,
     v->s.over = over;
     v->s.put_keepalive = put_keepalive;
     v->reader.ready = ready;
-    v->patience.fire = out_of_patience;
+    patience_init(&v->patience, &v->reader);
     if (!e2b_stream_begin(x, &v->s))
         free(v);
 }
@@ -227,12 +208,9 @@ static int no_memory(struct proto *p) { return err_sys(&p->err, ENOMEM, "start a
 
 /* Where /bin/bash is not: another one, or sh, which understands what the SDKs say: -l, -i, -c. */
 static const char *shell_for(struct channel *ch, const char *cmd) {
-    static const char *const shells[] = { "/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash" };
-    if (strcmp(cmd, shells[0]) != 0)
-        return cmd;
-    for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++)
-        if (access(shells[i], X_OK) == 0)
-            return shells[i];
+    const char *bash = strcmp(cmd, "/bin/bash") == 0 ? shell_bash() : cmd;
+    if (bash)
+        return bash;
     if (!ch->e2b.told_no_bash)
         log_warn("channel", "there is no bash in this image, which E2B's SDKs ask for: /bin/sh is "
                             "executed instead; install bash for commands that need it");

@@ -92,6 +92,7 @@ enum e2b_code e2b_fault_code(const struct file_task *t) {
         [FILE_LIMIT] = E2B_EXHAUSTED,
         [FILE_BAD_RANGE] = E2B_INVALID,
         [FILE_CUT] = E2B_INVALID,
+        [FILE_BAD_CODE] = E2B_INVALID,
         [FILE_FAILED] = E2B_INTERNAL,
     };
     return codes[t->fault];

@@ -14,9 +14,9 @@
 #include "base/own.h"
 #include "channel/e2b/content.h"
 #include "channel/e2b/fields.h"
-#include "channel/e2b/gzip.h"
 #include "channel/e2b/multipart.h"
 #include "channel/filter.h"
+#include "channel/gzip.h"
 
 enum { IF_MATCH_TEXT = 512, UNPACKED = 64 << 10 };
 

@@ -10,13 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include "base/own.h"
 #include "channel/e2b/filesystem.h"
+#include "channel/lines.h"
 
 enum {
-    WATCH_LINE = 64 << 10,   /* bytes of an event; a longer one ends the watch */
     WATCHER_QUEUE = 1 << 20, /* bytes of events that wait to be fetched; then the kernel's fills */
     WATCHER_IDLE_S = 3600,   /* without being asked; then the watcher is removed */
     WATCHER_ID = 18,
@@ -24,10 +23,8 @@ enum {
 
 struct watch {
     struct file_task task;
-    struct source pipe;
-    char *line; /* owned: bytes that are not yet taken */
-    size_t len;
-    bool reading; /* the pipe is not at its end */
+    struct lines lines;
+    bool emptied; /* the pipe is at its end */
     bool finished, over;
     char user[E2B_USER_TEXT];
     /* Take an event, a line without its end; false: no room now. "" says that the watch is on. */
@@ -87,16 +84,16 @@ static void render_with_entries(const struct file_event *e, size_t index, struct
 /* Once. */
 static void end_watch(struct watch *w, enum e2b_code code, const char *why) {
     bool over = w->over;
-    w->reading = false;
     w->over = true;
-    loop_unwatch(&w->pipe);
+    lines_stop(&w->lines);
     if (!over)
         w->failed(w, code, why);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
 
-static bool give(struct watch *w, const char *line, size_t n) {
+static bool take_line(struct lines *l, const char *line, size_t n) {
+    struct watch *w = CONTAINER_OF(l, struct watch, lines);
     if (n == sizeof overflowed - 1 && memcmp(line, overflowed, n) == 0) {
         end_watch(w, E2B_INTERNAL, "more happened than could be told of: events are missing");
         return true;
@@ -104,25 +101,9 @@ static bool give(struct watch *w, const char *line, size_t n) {
     return w->event(w, line, n);
 }
 
-/* Lines that are complete. False: the consumer has no room. */
-static bool give_lines(struct watch *w) {
-    size_t at = 0;
-    bool room = true;
-    char *eol;
-    while (room && w->reading && (eol = memchr(w->line + at, '\n', w->len - at))) {
-        size_t n = (size_t)(eol - w->line) - at;
-        room = give(w, w->line + at, n);
-        at += room ? n + 1 : 0;
-    }
-    memmove(w->line, w->line + at, w->len - at);
-    w->len -= at;
-    return room;
-}
-
-static void pipe_ended(struct watch *w) {
-    w->reading = false;
-    loop_unwatch(&w->pipe);
-    if (!w->finished)
+/* All it wrote is read, and its verdict is there. */
+static void settle(struct watch *w) {
+    if (!w->emptied || !w->finished)
         return;
     if (w->task.fault == FILE_BAD_USER) {
         char why[128];
@@ -134,59 +115,36 @@ static void pipe_ended(struct watch *w) {
     }
 }
 
-static void read_on(struct watch *w) {
-    while (w->reading) {
-        if (!give_lines(w)) {
-            loop_unwatch(&w->pipe);
-            return;
-        }
-        if (!w->reading)
-            return;
-        ssize_t n = read(w->task.data, w->line + w->len, WATCH_LINE - w->len);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            break;
-        if (w->len == WATCH_LINE) {
-            end_watch(w, E2B_INTERNAL, "an event is too long to be told");
-            return;
-        }
-        if (n <= 0) {
-            pipe_ended(w);
-            return;
-        }
-        w->len += (size_t)n;
-    }
-    if (!w->reading)
-        return;
-    if (loop_watch(w->task.files->loop, &w->pipe) < 0)
+static void lines_ended(struct lines *l, int code) {
+    struct watch *w = CONTAINER_OF(l, struct watch, lines);
+    w->emptied = true;
+    if (code == -EMSGSIZE)
+        end_watch(w, E2B_INTERNAL, "an event is too long to be told");
+    else if (code == -ENOMEM)
         end_watch(w, E2B_EXHAUSTED, "out of memory for the watch");
-}
-
-static void pipe_ready(struct source *s, uint32_t got) {
-    (void)got;
-    read_on(CONTAINER_OF(s, struct watch, pipe));
+    else
+        settle(w);
 }
 
 static void opened(struct file_task *t) {
     struct watch *w = CONTAINER_OF(t, struct watch, task);
     file_go(t, 0, 0);
-    w->pipe = (struct source){ .fd = t->data, .want = EPOLLIN, .ready = pipe_ready };
-    w->reading = true;
-    read_on(w);
+    w->lines.line = take_line;
+    w->lines.ended = lines_ended;
+    w->emptied = false;
+    if (lines_begin(&w->lines, t->files->loop, t->data) < 0)
+        end_watch(w, E2B_EXHAUSTED, "out of memory for the watch");
 }
 
-/* What it wrote before is read first. */
 static void finished(struct file_task *t) {
     struct watch *w = CONTAINER_OF(t, struct watch, task);
-    bool opened_before = w->reading;
     w->finished = true;
-    if (!opened_before)
-        pipe_ended(w);
+    settle(w);
 }
 
 static void watch_stop(struct watch *w) {
-    loop_unwatch(&w->pipe);
+    lines_stop(&w->lines);
     file_cancel(&w->task);
-    mem_release(&w->line);
 }
 
 /* Begin, as the message says. 0; else *code and `why`. */
@@ -212,12 +170,7 @@ static bool watch_begin(struct watch *w, const struct http_exchange *x, yyjson_v
     q.event = entries ? render_with_entries : render;
     w->task.opened = opened;
     w->task.finished = finished;
-    w->line = malloc(WATCH_LINE);
-    *code = E2B_EXHAUSTED;
-    if (!w->line) {
-        (void)err_sys(why, ENOMEM, "watch");
-        return false;
-    }
+    w->emptied = true; /* nothing comes before it is open */
     if (file_begin(&channel_of(x)->files, &w->task, &q, why) == 0)
         return true;
     *code = e2b_fault_code(&w->task);
@@ -256,8 +209,7 @@ static void stream_asked(struct e2b_stream *s, yyjson_val *message) {
 
 static void stream_room(struct e2b_stream *s) {
     struct watch_stream *v = CONTAINER_OF(s, struct watch_stream, s);
-    if (v->w.reading)
-        read_on(&v->w);
+    lines_more(&v->w.lines);
 }
 
 static void stream_over(struct e2b_stream *s, bool cut) {
@@ -424,8 +376,7 @@ void e2b_watcher_events(struct http_exchange *x, yyjson_val *body) {
     if (!v)
         return;
     timer_arm(&v->channel->loop, &v->idle, span_s(WATCHER_IDLE_S));
-    if (v->w.reading)
-        read_on(&v->w); /* what has come in this turn */
+    lines_more(&v->w.lines); /* what has come in this turn */
     if (*v->why && v->len == 0) {
         e2b_fail(x, v->code, "%s", v->why);
         return;
@@ -443,8 +394,7 @@ void e2b_watcher_events(struct http_exchange *x, yyjson_val *body) {
     e2b_reply(x, &t);
     mem_release(&v->queue);
     v->len = v->cap = 0;
-    if (v->w.reading)
-        read_on(&v->w);
+    lines_more(&v->w.lines);
 }
 
 void e2b_remove_watcher(struct http_exchange *x, yyjson_val *body) {

@@ -85,6 +85,8 @@ static void pack_request(struct packer *p, const struct file_req *r) {
     p->size = sizeof copy;
     copy.set_xattrs = pack_list(p, r->set_xattrs);
     copy.sources = pack_list(p, r->sources);
+    copy.exclude = pack_list(p, r->exclude);
+    copy.include = pack_list(p, r->include);
     copy.path = pack_text(p, r->path);
     copy.base = pack_text(p, r->base);
     copy.to = pack_text(p, r->to);
@@ -94,6 +96,7 @@ static void pack_request(struct packer *p, const struct file_req *r) {
     copy.upload = pack_text(p, r->upload);
     copy.if_match = pack_text(p, r->if_match);
     copy.xattr_prefix = pack_text(p, r->xattr_prefix);
+    copy.shown = pack_text(p, r->shown);
     copy.head = pack_text(p, r->head);
     copy.tail = pack_text(p, r->tail);
     if (p->at)
@@ -408,6 +411,11 @@ void file_go(struct file_task *t, uint64_t from, uint64_t len) {
 
 void file_content_complete(struct file_task *t) {
     order(t, &(struct file_order){ .word = FILE_SAID_COMPLETE });
+    fd_close(&t->data);
+}
+
+void file_content_complete_base64(struct file_task *t) {
+    order(t, &(struct file_order){ .word = FILE_SAID_COMPLETE_BASE64 });
     fd_close(&t->data);
 }
 

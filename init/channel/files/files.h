@@ -60,15 +60,23 @@ enum file_event_kind {
 
 struct file_event {
     enum file_event_kind kind;
-    bool is_dir;             /* as the kernel says; the watched directory itself is one, too */
-    bool moved;              /* FILE_CREATED: by being moved to here */
+    bool is_dir;    /* as the kernel says; the watched directory itself is one, too */
+    bool moved;     /* FILE_CREATED, FILE_RENAMED: by being moved to or from here */
+    bool rewritten; /* FILE_CREATED: it is a new content, put into place by pinnace as a whole */
     const char *path, *name; /* name: relative to the watched directory, which itself is "" */
     const struct file_entry *entry; /* where it is wanted and there; or NULL */
 };
 
-/* How a dialect writes one entry or event. Called in the worker. */
+struct file_info;
+
+/* How a dialect writes one entry, event, or piece of a content. Called in the worker. */
 typedef void file_render_entry(const struct file_entry *e, size_t index, struct text *out);
 typedef void file_render_event(const struct file_event *e, size_t index, struct text *out);
+/* At most FILE_RENDERED bytes, to 6 for each and some more. How many were used: those that are not
+ * come again, with what follows; `last`: nothing follows, and all are to be used. */
+typedef size_t file_render_content(const struct file_info *info, const char *bytes, size_t n,
+                                   bool last, struct text *out);
+enum { FILE_RENDERED = 65535 }; /* a multiple of 3, for base 64 */
 
 #define UPLOAD_ASK UINT64_MAX
 
@@ -84,11 +92,16 @@ struct file_req { /* all pointers borrowed during file_begin() */
     bool has_mode;
     const char *owner, *group; /* CHMOD; NULL: leave */
     bool parents, recursive, missing_ok, replace, contents, only_new;
-    bool in_place; /* WRITE: truncate and fill the file itself; a content that is cut stays so */
-    bool sniff;    /* READ: info.type by the first bytes, where the name says nothing */
+    bool in_place;   /* WRITE: truncate and fill the file itself; a content that is cut stays so */
+    bool into;       /* MOVE: if `to` is a directory, into it, under the same name, as mv(1) */
+    bool visible;    /* LIST: no names that begin with a dot, and nothing below them */
+    bool plain;      /* REMOVE: no directories, not even empty ones */
+    bool check_text; /* READ: info.is_text by all of it */
+    bool sniff;      /* READ: info.type by the first bytes, where the name says nothing */
     bool unsynced; /* WRITE: do not wait for the disk to have it; a crash of the machine may undo it
                     */
-    bool keep_owner; /* UNTAR: give what is made to whom the archive names, by number; root only */
+    bool replace_all; /* UNTAR: once all is unpacked, it takes the place of what was there before */
+    bool keep_owner;  /* UNTAR: give what is made to whom the archive names, by number; root only */
     bool xattrs, entries, network_ok; /* WATCH: entries with events; also on NFS, FUSE, SMB */
     unsigned depth;                   /* LIST: 1.. */
     const char *upload;   /* WRITE: a part of the upload of this name; REMOVE: give it up; NULL */
@@ -100,6 +113,11 @@ struct file_req { /* all pointers borrowed during file_begin() */
     const char *const *sources;    /* COMPOSE; NULL-terminated */
     file_render_entry *entry;
     file_render_event *event;
+    file_render_content *content; /* READ: rendered by this, instead of as it is; NULL */
+    /* Patterns (base/glob.h) of paths below `path`; NULL-terminated; or NULL. TAR, WATCH: what is
+     * left out, with all below it. WATCH: of what else is told: what matches, if there are any. */
+    const char *const *exclude, *const *include;
+    const char *shown; /* LIST: what the paths of entries begin with, instead of `path`; NULL */
     const char *head, *tail; /* LIST: text before the first and after the last entry; NULL */
 };
 
@@ -124,6 +142,7 @@ enum file_fault {
     FILE_LIMIT,
     FILE_BAD_RANGE, /* a part that leaves a gap, or does not fit the size of its upload */
     FILE_CUT,       /* the content ended early; nothing was changed */
+    FILE_BAD_CODE,  /* a content that is no base 64; nothing was changed */
     FILE_FAILED,    /* anything else */
 };
 
@@ -135,6 +154,8 @@ struct file_info { /* fixed size: it crosses from the worker */
     bool created;        /* WRITE, MKDIR: was not there before */
     uint64_t done;       /* WRITE of a part: contiguous bytes there now */
     bool complete;       /* WRITE of a part: the upload is whole and in place */
+    bool is_text;        /* READ with check_text: UTF-8 without a NUL */
+    uint64_t entries;    /* LIST: that were told */
 };
 
 /* What holds up others is counted apart: a slow client may hold a stream for hours. */
@@ -187,6 +208,9 @@ void file_go(struct file_task *t, uint64_t from, uint64_t len);
  * end of `data` without it is FILE_CUT and nothing is changed (but by UNTAR, a part, or
  * `in_place`). */
 void file_content_complete(struct file_task *t);
+/* The same; and what has come is base 64, to be decoded before it is put into place. Only of a
+ * content that replaces a regular file as a whole. */
+void file_content_complete_base64(struct file_task *t);
 /* End the worker, forget the task, close `data`: no callback comes any more. What is half made is
  * removed. Idempotent; also to be called after finished(), as it gives back what the task holds. */
 void file_cancel(struct file_task *t);

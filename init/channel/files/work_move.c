@@ -280,9 +280,23 @@ static int move(struct worker *w, const struct way *y) {
     return rc < 0 ? rc : remove_tree(w, y->from_dir, y->from, w->path);
 }
 
+/* `to`, or the same name within it. */
+static int go_into(struct worker *w) {
+    struct stat st;
+    if (!w->req->into || stat(w->to, &st) < 0 || !S_ISDIR(st.st_mode))
+        return 0;
+    w->to_slash = false;
+    return path_join(w->to, w->to, strrchr(w->path, '/') + 1) < 0
+               ? fail_sys(w, ENAMETOOLONG, "move %s into %s", w->path, w->to)
+               : 0;
+}
+
 int work_move(struct worker *w) {
     struct way y;
-    int rc = way_open(w, &y);
+    int rc = go_into(w);
+    if (rc < 0)
+        return rc;
+    rc = way_open(w, &y);
     if (rc == 0)
         rc = move(w, &y);
     way_close(&y);

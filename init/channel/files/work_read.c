@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "base/utf8.h"
 #include "channel/files/worker.h"
 
 enum { UNSIZED_BELOW = 65536, READ_PIECE = 128 << 10 };
@@ -64,6 +65,61 @@ static void find_type(struct worker *w, int fd) {
     (void)stpncpy(w->info.type, type, sizeof w->info.type - 1);
 }
 
+/* All of it: what is sent as text must not lose anything on the way. */
+static int check_text(struct worker *w, int fd) {
+    char buf[READ_PIECE];
+    struct utf8 utf8 = { 0 };
+    off_t at = 0;
+    ssize_t n;
+    bool good = true;
+    while (good && (n = pread(fd, buf, sizeof buf, at)) != 0) {
+        if (n < 0)
+            return fail_sys(w, errno, "read %s", w->path);
+        good = !memchr(buf, '\0', (size_t)n) && utf8_take(&utf8, buf, (size_t)n);
+        at += n;
+        int rc = worker_wanted(w);
+        if (rc < 0)
+            return rc;
+    }
+    w->info.is_text = good && utf8_is_whole(&utf8);
+    return 0;
+}
+
+/* --- rendered -------------------------------------------------------------------------------- */
+
+/* The next bytes of the file behind those that are there: to a whole piece, or the end. */
+static int fill(struct worker *w, int fd, char *buf, size_t *have, uint64_t *at) {
+    uint64_t end = w->from + w->len;
+    while (*have < FILE_RENDERED && *at < end) {
+        size_t room = FILE_RENDERED - *have;
+        ssize_t n = pread(fd, buf + *have, room < end - *at ? room : end - *at, (off_t)*at);
+        if (n < 0)
+            return fail_sys(w, errno, "read %s", w->path);
+        if (n == 0)
+            return fail(w, FILE_CUT, ENODATA, "%s has become shorter while it was read", w->path);
+        *have += (size_t)n;
+        *at += (uint64_t)n;
+    }
+    return 0;
+}
+
+static int render(struct worker *w, int fd) {
+    char buf[FILE_RENDERED];
+    uint64_t at = w->from, end = w->from + w->len;
+    size_t have = 0;
+    int rc = text_room(w) ? 0 : -ENOMEM;
+    while (rc == 0 && (have > 0 || at < end)) {
+        rc = fill(w, fd, buf, &have, &at);
+        if (rc < 0)
+            break;
+        size_t used = w->req->content(&w->info, buf, have, at == end, &w->text);
+        memmove(buf, buf + used, have - used);
+        have -= used;
+        rc = w->text.cut ? -EMSGSIZE : text_flush(w);
+    }
+    return rc;
+}
+
 int work_read(struct worker *w) {
     AUTO_FD int fd = open_content(w);
     if (fd < 0)
@@ -77,9 +133,11 @@ int work_read(struct worker *w) {
     }
     etag_make(&w->info.st, w->info.etag);
     find_type(w, fd);
-    int rc = worker_opened(w);
-    if (rc < 0)
-        return rc;
+    int rc = w->req->check_text ? check_text(w, fd) : 0;
+    if (rc == 0)
+        rc = worker_opened(w);
+    if (rc < 0 || w->req->content)
+        return rc < 0 ? rc : render(w, fd);
     int64_t n = pipe_from_file(w, fd, (off_t)w->from, w->len);
     if (n >= 0 && (uint64_t)n < w->len)
         return fail(w, FILE_CUT, ENODATA, "%s has become shorter while it was read", w->path);

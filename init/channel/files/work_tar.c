@@ -6,6 +6,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/glob.h"
 #include "base/own.h"
 #include "channel/files/tar.h"
 #include "channel/files/walk.h"
@@ -14,6 +15,7 @@ enum { SMALL_FILE = 32 << 10, FLUSH_AT = 64 << 10 };
 
 struct packing {
     size_t prefix; /* of walk.path, before what is the name in the archive */
+    size_t below;  /* the same, before what is relative to the directory itself */
     struct tar_entry entry;
     char head[TAR_HEAD_MAX];
 };
@@ -116,6 +118,8 @@ static int set_name(struct worker *w, struct packing *p, const char *name, bool 
 static int pack_visit(struct walk *k) {
     struct packing *p = k->ctx;
     bool is_dir = S_ISDIR(k->st.st_mode);
+    if (glob_any(k->w->req->exclude, k->path + p->below))
+        return WALK_ON;
     int rc = k->path_cut ? fail_sys(k->w, ENAMETOOLONG, "archive %s", k->path) : 0;
     if (rc == 0)
         rc = set_name(k->w, p, k->path + p->prefix, is_dir);
@@ -128,6 +132,7 @@ static int pack_all(struct worker *w, struct packing *p, int dir, const char *na
     bool is_dir = S_ISDIR(w->info.st.st_mode);
     bool nameless = w->req->contents || strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
     size_t len = strlen(w->path), dir_len = (size_t)(strrchr(w->path, '/') + 1 - w->path);
+    p->below = len + (w->path[1] != '\0');
     p->prefix = nameless ? len + (w->path[1] != '\0') : dir_len;
     int rc = 0;
     if (!nameless || !is_dir) {

@@ -23,8 +23,17 @@ static int list_visit(struct walk *k) {
     if (k->path_cut)
         return fail(k->w, FILE_BAD_PATH, ENAMETOOLONG,
                     "a path below %.100s is longer than %d bytes", k->w->path, PATH_MAX - 1);
-    const char *shown = l->depth > 1 ? k->path + l->prefix : k->name;
-    int rc = entry_out(k->w, entry_make(k->w, k->at.fd, k->name, &k->st, k->path, shown));
+    if (k->w->req->visible && k->name[0] == '.')
+        return WALK_ON;
+    const char *shown = l->depth > 1 ? k->path + l->prefix : k->name, *path = k->path;
+    char as[PATH_MAX];
+    if (k->w->req->shown) {
+        if (path_join(as, k->w->req->shown, k->path + l->prefix) < 0)
+            return fail_sys(k->w, ENAMETOOLONG, "a path below %.100s", k->w->path);
+        path = as;
+    }
+    const struct file_entry *e = entry_make(k->w, k->at.fd, k->name, &k->st, path, shown);
+    int rc = entry_out(k->w, e);
     bool into = S_ISDIR(k->st.st_mode) && k->depth < l->depth;
     return rc < 0 ? rc : into ? WALK_INTO : WALK_ON;
 }
@@ -58,6 +67,7 @@ int work_list(struct worker *w) {
         rc = walk_tree(&k, fd_take(&fd), w->path);
     if (rc == 0)
         rc = text_out(w, w->req->tail);
+    w->info.entries = w->index;
     return rc < 0 ? rc : text_flush(w);
 }
 
@@ -127,6 +137,8 @@ int work_remove(struct worker *w) {
     }
     if (rc < 0)
         return fail_sys(w, -rc, "remove %s", w->path);
+    if (w->req->plain && S_ISDIR(st.st_mode))
+        return fail_sys(w, EISDIR, "remove %s", w->path);
     if (w->req->recursive)
         return remove_tree(w, dir, name, w->path);
     rc = remove_one(w, dir, name, w->path, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);

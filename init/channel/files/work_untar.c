@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "channel/files/place.h"
 #include "channel/files/tar.h"
-#include "channel/files/worker.h"
 
 enum { UNTAR_PIECE = 256 << 10 };
 
@@ -366,18 +366,43 @@ static int open_root(struct worker *w) {
     return fd_take(&fd);
 }
 
-int work_untar(struct worker *w) {
+static int untar(struct worker *w, int root) {
     AUTO_FREE struct untar *u = calloc(1, sizeof *u);
-    AUTO_FD int root = open_root(w);
-    int rc = root < 0 ? root : u ? worker_opened(w) : -ENOMEM;
-    if (rc < 0)
-        return rc;
+    if (!u)
+        return -ENOMEM;
     u->w = w;
     u->root = root;
     u->parent = u->fd = -1;
     tar_reader_init(&u->reader);
-    rc = unpack(u);
+    int rc = unpack(u);
     fd_close(&u->parent);
     free(u->late);
+    return rc;
+}
+
+/* Beside what is there, and then instead of it: an archive that is broken changes nothing. The
+ * directory itself stays, for others may be in it, or it may be a mount. */
+static int untar_instead(struct worker *w, int root) {
+    char name[NAME_MAX + 1];
+    temp_name(name, "unpacked");
+    AUTO_FD int temp = make_dir(w, root, name, 0700);
+    if (temp < 0)
+        return temp == -EEXIST ? fail_sys(w, EEXIST, "make a directory in %s", w->path) : temp;
+    int rc = untar(w, temp);
+    if (rc == 0)
+        rc = worker_wanted(w);
+    if (rc == 0)
+        rc = empty_but(w, root, name);
+    if (rc == 0)
+        rc = move_all(w, temp, root);
+    tidy_tree(w, root, name);
+    return rc;
+}
+
+int work_untar(struct worker *w) {
+    AUTO_FD int root = open_root(w);
+    int rc = root < 0 ? root : worker_opened(w);
+    if (rc == 0)
+        rc = w->req->replace_all ? untar_instead(w, root) : untar(w, root);
     return rc < 0 ? rc : tell_entry(w, w->path);
 }

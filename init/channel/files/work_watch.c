@@ -14,6 +14,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "base/glob.h"
 #include "base/own.h"
 #include "channel/files/walk.h"
 
@@ -37,6 +38,7 @@ struct watching {
     bool begun; /* FILE_WATCHING, the first event, is out */
     bool full;  /* something could not be watched, and that has been told */
     bool over;
+    uint32_t our_cookie; /* of the file of ours that was moved last (inotify(7)); 0 */
     char buffer[INOTIFY_BUFFER] __attribute__((aligned(__alignof__(struct inotify_event))));
 };
 
@@ -134,6 +136,17 @@ static bool is_ours(const char *name) {
     return nameless || (name[0] == '.' && strstr(name, ".pinnace-") != NULL);
 }
 
+/* `path` is of something that is not to be watched, nor told of. */
+static bool is_left_out(const struct watching *x, const char *path) {
+    const char *root = x->w->path;
+    return glob_any(x->w->req->exclude, path + strlen(root) + (root[1] != '\0'));
+}
+
+static bool is_wanted(const struct worker *w, const struct file_event *e) {
+    bool told = e->kind == FILE_WATCHING || e->kind == FILE_OVERFLOW || !*e->name;
+    return told || !w->req->include || glob_any(w->req->include, e->name);
+}
+
 static int tell(struct watching *x, struct file_event *e) {
     struct worker *w = x->w;
     struct stat st;
@@ -141,6 +154,8 @@ static int tell(struct watching *x, struct file_event *e) {
                   (e->kind == FILE_CREATED || e->kind == FILE_WRITTEN || e->kind == FILE_CHMODED);
     size_t prefix = strlen(w->path) + (w->path[1] != '\0');
     e->name = strlen(e->path) > prefix ? e->path + prefix : "";
+    if (!is_wanted(w, e))
+        return 0;
     if (wanted && lstat(e->path, &st) == 0)
         e->entry = entry_make(w, AT_FDCWD, e->path, &st, e->path, e->name);
     return event_out(w, e);
@@ -184,6 +199,8 @@ static int scan_visit(struct walk *k) {
     int wd = 0, rc = 0;
     if (k->path_cut || k->depth >= MAX_TREE_DEPTH)
         return tell_full(s->x);
+    if (is_left_out(s->x, k->path))
+        return WALK_ON;
     if (is_dir)
         wd = add(s->x, k->path, s->wds[k->depth - 1], k->name);
     if (wd >= 0 && s->tells && !is_ours(k->name)) {
@@ -234,7 +251,8 @@ static int tell_kinds(struct watching *x, const struct inotify_event *i, const c
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0] && rc == 0; k++) {
         struct file_event e = { .kind = kinds[k].kind,
                                 .is_dir = (i->mask & IN_ISDIR) || i->len == 0,
-                                .moved = (i->mask & IN_MOVED_TO) != 0,
+                                .moved = (i->mask & (IN_MOVED_TO | IN_MOVED_FROM)) != 0,
+                                .rewritten = (i->mask & IN_MOVED_TO) && i->cookie == x->our_cookie,
                                 .path = path };
         if (i->mask & kinds[k].bits)
             rc = tell(x, &e);
@@ -259,7 +277,11 @@ static int take_event(struct watching *x, const struct inotify_event *i) {
             forget(x, d);
         return 0;
     }
+    if (is_ours(name) && (i->mask & IN_MOVED_FROM))
+        x->our_cookie = i->cookie; /* of what its new name is told with */
     if (!d || path_of(x, i->wd, path) < 0 || path_join(path, path, name) < 0 || is_ours(name))
+        return 0;
+    if (*name && is_left_out(x, path))
         return 0;
     if (!*name && i->wd != x->root) /* the directory above tells the same */
         return 0;

@@ -5,8 +5,40 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/own.h"
 #include "channel/files/target.h"
+
+/* --- base 64 --------------------------------------------------------------------------------- */
+
+enum { CODED_PIECE = 64 << 10 };
+
+/* The file's own bytes, in place: what comes out is shorter. How many there are then. */
+static int64_t decode_file(struct worker *w, int fd) {
+    char buf[CODED_PIECE];
+    off_t from = 0, to = 0;
+    for (ssize_t n; (n = pread(fd, buf, sizeof buf, from)) != 0; from += n) {
+        if (n < 0)
+            return fail_sys(w, errno, "read what was written of %s", w->path);
+        bool last = (size_t)n < sizeof buf;
+        ssize_t k = !last && memchr(buf, '=', (size_t)n) ? -1 : base64_decode(buf, (size_t)n, buf);
+        if (k < 0)
+            return fail(w, FILE_BAD_CODE, EINVAL, "the content for %s is no base 64", w->path);
+        if (pwrite(fd, buf, (size_t)k, to) != k)
+            return fail_sys(w, errno ? errno : EIO, "write %s", w->path);
+        to += k;
+    }
+    return to;
+}
+
+static int decode(struct worker *w, int fd) {
+    int64_t n = w->base64 ? decode_file(w, fd) : 0;
+    if (n < 0 || !w->base64)
+        return (int)n;
+    return ftruncate(fd, n) < 0 ? fail_sys(w, errno, "write %s", w->path) : 0;
+}
+
+/* --- whole ----------------------------------------------------------------------------------- */
 
 static int write_whole(struct worker *w, struct target *t) {
     struct temp temp;
@@ -16,6 +48,8 @@ static int write_whole(struct worker *w, struct target *t) {
     rc = worker_opened(w);
     int64_t n = rc < 0 ? rc : pipe_to_file(w, temp.fd, 0, INT64_MAX);
     rc = n < 0 ? (int)n : worker_complete(w);
+    if (rc == 0)
+        rc = decode(w, temp.fd);
     if (rc == 0)
         rc = target_settle(w, t, &temp);
     temp_drop(&temp);
@@ -41,6 +75,8 @@ static int write_in_place(struct worker *w, struct target *t) {
         return fail_sys(w, errno, "empty %s", w->path);
     int64_t n = pipe_to_file(w, fd, 0, INT64_MAX);
     rc = n < 0 ? (int)n : worker_complete(w);
+    if (rc == 0 && w->base64)
+        rc = fail(w, FILE_BAD_PATH, EINVAL, "%s takes base 64 only as it is", w->path);
     return rc < 0 ? rc : set_xattrs(w, fd);
 }
 

@@ -133,8 +133,10 @@ int worker_opened(struct worker *w) {
 int worker_complete(struct worker *w) {
     struct file_order o = { 0 };
     if (recv(w->control, &o, sizeof o, MSG_DONTWAIT) == (ssize_t)sizeof o &&
-        o.word == FILE_SAID_COMPLETE)
+        (o.word == FILE_SAID_COMPLETE || o.word == FILE_SAID_COMPLETE_BASE64)) {
+        w->base64 = o.word == FILE_SAID_COMPLETE_BASE64;
         return worker_wanted(w);
+    }
     return fail(w, FILE_CUT, EPIPE, "the content for %s ended before it was complete", w->path);
 }
 

@@ -19,7 +19,8 @@ enum file_word {
     FILE_SAYS_TEXT,
     FILE_SAYS_DONE,
     FILE_SAID_GO,
-    FILE_SAID_COMPLETE
+    FILE_SAID_COMPLETE,
+    FILE_SAID_COMPLETE_BASE64
 };
 
 struct file_report { /* OPENED, DONE */
@@ -50,6 +51,7 @@ struct worker {
     int control;
     int data;           /* the content's pipe, non-blocking; or -1 */
     int signals;        /* signalfd(2) of what asks a process to end */
+    bool base64;        /* the content in was complete, and is that */
     bool tidying;       /* no longer to be stopped: it takes away what it has half made */
     struct identity id; /* whom things are made for: with as_root not who we are */
     char home[PATH_MAX];

@@ -172,7 +172,7 @@ static void dispose(struct job *j) {
 }
 
 void job_gone_free(struct job *j) {
-    if (j->gone && !j->owed && !j->sigs)
+    if (j->gone && !j->owed && !j->sigs && !j->later_sigs)
         free_slot(j);
 }
 

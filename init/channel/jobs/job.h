@@ -61,6 +61,13 @@ struct job_end {
     int64_t max_rss; /* bytes */
 };
 
+/* Where a job's leader, such as a shell, has been since when: what it starts from then on can be
+ * told from what it has started before. */
+struct job_since {
+    uint64_t ticks; /* of the clock that /proc has, since boot */
+    pid_t last;     /* the newest process of all by then */
+};
+
 struct job {
     struct jobs *jobs;
     struct link link; /* in jobs->all: oldest first */
@@ -92,8 +99,10 @@ struct job {
     uint8_t news;             /* whom to tell, before the loop goes on */
     uint32_t owed, shut;      /* to PID 1: kinds of messages; fds that are closed */
     uint64_t sigs, group_had; /* for the tree; those that its group has had already */
-    uint64_t ooms;            /* the kernel's count when it was started */
-    uint64_t until;           /* how far its output was when it ended */
+    uint64_t later_sigs;      /* for what it has started since: */
+    struct job_since since;
+    uint64_t ooms;  /* the kernel's count when it was started */
+    uint64_t until; /* how far its output was when it ended */
     instant term_at, kill_at;
     span kill_after;
     size_t counted; /* of its output in jobs.kept */
@@ -216,6 +225,11 @@ enum job_scope { JOB_TREE, JOB_GROUP, JOB_LEADER };
  * ended still go to whoever it has left behind: -ESRCH then says that nobody of them is known yet.
  */
 int job_signal(struct job *j, int sig, enum job_scope scope);
+
+struct job_since job_now(void); /* as of this moment */
+/* Send `sig` to what the leader has started since then, and to what came of that; neither to the
+ * leader itself nor to anybody who was there before. 0; -ESRCH when it has ended. */
+int job_signal_since(struct job *j, int sig, struct job_since since);
 
 /* The client that started it has gone and it was not to be detached: HUP to the tree, and KILL 2 s
  * later. Nothing when it has ended. */

@@ -92,6 +92,8 @@ struct walk_target {
     pid_t leader;
     bool leads; /* the leader has not been reaped: what is in its session is the job's */
     uint64_t sigs, group_had;
+    bool below; /* only what was started since, and not the leader; `id` is 0 */
+    struct job_since since;
 };
 
 struct walk {

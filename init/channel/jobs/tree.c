@@ -1,6 +1,9 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/own.h"
@@ -40,17 +43,33 @@ void job_send_tree(struct job *j, int sig) {
     jobs_turn_soon(j->jobs);
 }
 
+/* What is to be done for one job: at most two. */
+static size_t targets_of(const struct job *j, struct walk_target t[2]) {
+    size_t n = 0;
+    if (j->sigs)
+        t[n++] = (struct walk_target){ .id = j->id,
+                                       .leader = j->leader,
+                                       .leads = is_there(j),
+                                       .sigs = j->sigs,
+                                       .group_had = j->group_had };
+    if (j->later_sigs)
+        t[n++] = (struct walk_target){ .leader = j->leader,
+                                       .leads = is_there(j),
+                                       .sigs = j->later_sigs,
+                                       .below = true,
+                                       .since = j->since };
+    return n;
+}
+
 /* One walk for all jobs that wait for one, so many that end at once cost one look at /proc. */
 static size_t collect(struct jobs *js, struct walk_target *t) {
     size_t n = 0;
-    for (struct link *l = js->walked.next; l != &js->walked; l = l->next, n++) {
-        const struct job *j = CONTAINER_OF(l, struct job, walked);
+    for (struct link *l = js->walked.next; l != &js->walked; l = l->next) {
+        struct walk_target two[2];
+        size_t k = targets_of(CONTAINER_OF(l, struct job, walked), two);
         if (t)
-            t[n] = (struct walk_target){ .id = j->id,
-                                         .leader = j->leader,
-                                         .leads = is_there(j),
-                                         .sigs = j->sigs,
-                                         .group_had = j->group_had };
+            memcpy(t + n, two, k * sizeof *two);
+        n += k;
     }
     return n;
 }
@@ -73,7 +92,7 @@ void jobs_walk(struct jobs *js) {
     while (!list_empty(&js->walked)) {
         struct job *j = CONTAINER_OF(js->walked.next, struct job, walked);
         list_remove(&j->walked);
-        j->sigs = j->group_had = 0;
+        j->sigs = j->group_had = j->later_sigs = 0;
         job_gone_free(j);
     }
 }
@@ -125,6 +144,33 @@ int job_signal(struct job *j, int sig, enum job_scope scope) {
     if (!is_there(j))
         return -ESRCH;
     return scope == JOB_GROUP ? send_group(j, sig) : send_leader(j, sig);
+}
+
+/* loadavg's last number is that process (proc_loadavg(5)); its birth is in ticks of 10 ms. */
+struct job_since job_now(void) {
+    struct job_since now = { 0 };
+    struct timespec up;
+    char text[128];
+    AUTO_FD int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    const char *last = strrchr(text, ' ');
+    (void)clock_gettime(CLOCK_BOOTTIME, &up);
+    uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+    now.ticks = (uint64_t)up.tv_sec * hz + (uint64_t)up.tv_nsec * hz / 1000000000;
+    now.last = last ? (pid_t)strtol(last, NULL, 10) : 0;
+    return now;
+}
+
+int job_signal_since(struct job *j, int sig, struct job_since since) {
+    if (j->reaped || j->state == JOB_FAILED)
+        return -ESRCH;
+    j->later_sigs |= SIGNAL_BIT(sig);
+    j->since = since;
+    if (!j->walked.next)
+        list_insert_before(&j->jobs->walked, &j->walked);
+    jobs_turn_soon(j->jobs);
+    return 0;
 }
 
 void job_abandon(struct job *j) {

@@ -136,7 +136,7 @@ static bool send(const struct process *p, int sig) {
 
 static bool signal_one(const struct walk_target *t, const struct process *p) {
     if (t->sigs & SIGNAL_BIT(SIGKILL)) {
-        if (t->leads && p->session == t->leader) /* its group, which may be forking */
+        if (t->leads && p->session == t->leader && !t->below) /* its group, which may be forking */
             (void)kill(-p->group, SIGKILL);
         return send(p, SIGKILL);
     }
@@ -243,6 +243,22 @@ static int take_picture(struct walk *w, struct picture *now, const struct pictur
 
 /* --- by its place ---------------------------------------------------------------------------- */
 
+/* Born later, or in the same tick and with a number that was given away later. They are given away
+ * in order, and begin again at some time. */
+static bool is_since(const struct job_since *since, const struct process *p) {
+    enum { NUMBERS = 1 << 22, NEAR = 1 << 14 };
+    unsigned ahead = (unsigned)(p->pid - since->last) % NUMBERS;
+    return p->born > since->ticks || (p->born == since->ticks && ahead > 0 && ahead < NEAR);
+}
+
+/* Of those in the leader's session: its child, or one that has lost its parent. Others' children
+ * are the parent's affair. */
+static bool is_below(const struct walk_target *t, const struct process *p,
+                     const struct process *parent) {
+    bool of_leader = p->parent == t->leader || !parent || parent->session != t->leader;
+    return p->pid != t->leader && of_leader && is_since(&t->since, p);
+}
+
 /* Children may come before their parents: repeat until nothing changes. */
 static void claim(const struct walk *w, const struct picture *all) {
     for (bool changed = true; changed;) {
@@ -252,7 +268,11 @@ static void claim(const struct walk *w, const struct picture *all) {
             if (p->owner != NOBODY || p->spared)
                 continue;
             const struct process *parent = find(all, p->parent);
-            p->owner = of_session(w, p->session);
+            int owner = of_session(w, p->session);
+            if (owner != NOBODY && w->targets[owner].below &&
+                !is_below(&w->targets[owner], p, parent))
+                owner = NOBODY;
+            p->owner = owner;
             if (p->owner == NOBODY && parent)
                 p->owner = parent->owner;
             changed |= p->owner != NOBODY;

@@ -23,7 +23,8 @@ static const struct {
     [FILE_READ_ONLY] = { 403, "permission" }, [FILE_BUSY] = { 409, "state" },
     [FILE_LOOP] = { 400, "invalid" },         [FILE_NETWORK_FS] = { 400, "invalid" },
     [FILE_LIMIT] = { 429, "limit" },          [FILE_BAD_RANGE] = { 416, "range" },
-    [FILE_CUT] = { 400, "invalid" },          [FILE_FAILED] = { 500, "internal" },
+    [FILE_BAD_CODE] = { 400, "invalid" },     [FILE_CUT] = { 400, "invalid" },
+    [FILE_FAILED] = { 500, "internal" },
 };
 
 static void answer_fault(struct http_exchange *x, const struct file_task *t) {

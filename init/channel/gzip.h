@@ -1,8 +1,8 @@
 /* gzip.h — the gzip format (RFC 1952), streaming, between two ends, in constant memory. It takes
  * its time, so it runs in a fork: channel/filter.h.
  */
-#ifndef CHANNEL_E2B_GZIP_H
-#define CHANNEL_E2B_GZIP_H
+#ifndef CHANNEL_GZIP_H
+#define CHANNEL_GZIP_H
 
 #include <stdbool.h>
 #include <sys/types.h>

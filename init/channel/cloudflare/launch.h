@@ -1,0 +1,42 @@
+/* launch.h — a command in a shell of its own, a job, which begins as the session's shell is now.
+ */
+#ifndef CHANNEL_CLOUDFLARE_LAUNCH_H
+#define CHANNEL_CLOUDFLARE_LAUNCH_H
+
+#include "channel/cloudflare/session.h"
+
+struct cf_run;
+
+struct cf_launch {
+    struct cf_session *session; /* NULL: none */
+    struct slice command;       /* owned */
+    const char **env;           /* of this command only; owned, one block; NULL */
+    char *cwd;                  /* owned; NULL: the session's */
+    char id[JOB_TEXT];          /* of its process */
+    bool alone;                 /* no process to be listed */
+    int64_t limit_ms;           /* until all of it is killed; 0: never */
+    /* Called once, from the loop, or without a session from within cf_launch(): the job, which
+     * is starting and has to be attached to now; NULL: `why`. */
+    void (*started)(struct cf_launch *l, struct job *j, const char *why);
+    /* private */
+    struct channel *channel;
+    const char *user;
+    struct cf_run *run; /* that asks the shell for its state */
+};
+
+/* The command of a body, its env (NULL: none) and cwd (NULL: none), all owned by the caller. False,
+ * and it has been answered: then there is none of them. */
+bool cf_take_command(struct http_exchange *x, yyjson_val *body, struct slice *command,
+                     const char ***env, char **cwd);
+/* False, and it has been answered: there is none. */
+bool cf_has_command(struct http_exchange *x, yyjson_val *body);
+
+/* Take what the body of a request asks for: command, env, cwd, and processId or a new one. False,
+ * and it has been answered; then and in the end, cf_launch_release(). */
+bool cf_launch_take(struct cf_launch *l, struct http_exchange *x, yyjson_val *body);
+/* Go: after the commands that the session has been given before. */
+void cf_launch(struct cf_launch *l);
+/* If it has not started, it will not. */
+void cf_launch_release(struct cf_launch *l);
+
+#endif

@@ -1,0 +1,94 @@
+/* multiplex_request.c — a request of the multiplex as an HTTP message. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/own.h"
+#include "channel/cloudflare/multiplex.h"
+#include "channel/gate.h"
+
+/* Of fields that are those of one connection, and are made here. */
+static bool is_ours(const char *name, bool token) {
+    static const char *const names[] = { "connection", "content-length", "expect",
+                                         "host",       "keep-alive",     "te",
+                                         "trailer",    "upgrade",        "transfer-encoding" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    return token && strcasecmp(name, "authorization") == 0;
+}
+
+static bool is_token(const char *s, size_t n) {
+    static const char tchar[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    return n > 0 && strspn(s, tchar) == n;
+}
+
+/* As in a URL: what may not stand there is percent-encoded. */
+static void put_target(struct text *t, const char *path) {
+    for (; *path; path++) {
+        unsigned char c = (unsigned char)*path;
+        if (c <= ' ' || c >= 0x7f || c == '#')
+            text_add(t, "%%%02X", c);
+        else
+            text_put(t, path, 1);
+    }
+}
+
+static bool put_line(struct text *t, yyjson_val *ask) {
+    const char *method = cf_text(ask, "method"), *path = cf_text(ask, "path");
+    if (!method || !path || !is_token(method, cf_bytes(ask, "method").n) ||
+        strlen(method) > MAX_HTTP_METHOD || *path != '/' || strlen(path) != cf_bytes(ask, "path").n)
+        return false;
+    text_add(t, "%s ", method);
+    put_target(t, path);
+    text_add(t, " HTTP/1.1\r\nHost: pinnace\r\nConnection: close\r\n");
+    return !t->cut && t->len < MAX_HTTP_LINE;
+}
+
+static bool put_fields(struct text *t, yyjson_val *headers, const char *token) {
+    yyjson_val *key, *value;
+    size_t i, n;
+    yyjson_obj_foreach(headers, i, n, key, value) {
+        const char *name = yyjson_get_str(key), *text = yyjson_get_str(value);
+        size_t len = yyjson_get_len(value);
+        if (!text || !is_token(name, yyjson_get_len(key)) || strlen(text) != len ||
+            strpbrk(text, "\r\n"))
+            return false;
+        if (!is_ours(name, token != NULL))
+            text_add(t, "%s: %s\r\n", name, text);
+    }
+    if (token) /* who opened the WebSocket has shown it */
+        text_add(t, "Authorization: Bearer %s\r\n", token);
+    return !t->cut;
+}
+
+char *mux_request(const struct http_exchange *x, yyjson_val *ask, size_t *n, const char **fault) {
+    yyjson_val *body = yyjson_obj_get(ask, "body");
+    size_t nbody = 0;
+    AUTO_FREE char *json =
+        body && !yyjson_is_null(body) ? yyjson_val_write(body, YYJSON_WRITE_NOFLAG, &nbody) : NULL;
+    size_t cap = MAX_HTTP_HEAD + nbody;
+    AUTO_FREE char *out = malloc(cap + 1);
+    struct text t = { .buf = out, .cap = MAX_HTTP_HEAD };
+    *fault = "out of memory for the request";
+    if (!out || (body && !yyjson_is_null(body) && !json))
+        return NULL;
+    *fault = "method and path are needed, and a path of at most 8 KiB that begins with a slash";
+    if (!put_line(&t, ask))
+        return NULL;
+    *fault = "headers: names and texts without line ends are needed, of 32 KiB at most";
+    if (!put_fields(&t, yyjson_obj_get(ask, "headers"), gate_token(x)))
+        return NULL;
+    if (json)
+        text_add(&t, "Content-Length: %zu\r\n", nbody);
+    text_add(&t, "\r\n");
+    if (t.cut)
+        return NULL;
+    if (json)
+        memcpy(out + t.len, json, nbody);
+    *n = t.len + nbody;
+    char *whole = out;
+    out = NULL;
+    return whole;
+}
