@@ -94,6 +94,7 @@ int engine_plan(struct engine_plan *out, const struct engine_conf *conf,
     find_clashes(&p);
     plan_hosts(&p);
     plan_iptables(&p);
+    plan_forwarding(&p);
     plan_storage(&p);
     rc = plan_addresses(&p, e);
     plan_place(&p);

@@ -52,6 +52,16 @@ void plan_iptables(struct planner *p) {
     planner_want(p, "ip6tables", "false", false);
 }
 
+/* dockerd sets net.ipv4.ip_forward, or ends when it cannot. */
+void plan_forwarding(struct planner *p) {
+    if (!p->facts->forwarding_stuck || p->out->rootless || user_switch(p, "ip-forward") >= 0)
+        return;
+    planner_note(p, LOG_WARN,
+                 "IPv4 forwarding is off, and /proc/sys/net/ipv4/ip_forward cannot be written: "
+                 "containers reach the network with --network=host only");
+    planner_want(p, "ip-forward", "false", false);
+}
+
 /* What the hosts of one place amount to. */
 struct hosts {
     bool any, plain_tcp, activated; /* the last: fd://, a socket that is handed over */

@@ -101,6 +101,7 @@ void plan_hosts(struct planner *p);
 
 /* Turn iptables off where NAT is not possible. */
 void plan_iptables(struct planner *p);
+void plan_forwarding(struct planner *p);
 
 /* --- plan_addresses.c --- */
 

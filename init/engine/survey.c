@@ -162,6 +162,13 @@ static bool device_opens(const char *path) {
     return fd >= 0;
 }
 
+static bool is_forwarding_stuck(void) {
+    static const char path[] = "/proc/sys/net/ipv4/ip_forward";
+    char now[8];
+    file_peek(path, now, sizeof now);
+    return now[0] == '0' && access(path, W_OK) < 0;
+}
+
 void survey_box(struct engine_facts *f) {
     AUTO_FREE char *mounts = proc_text("/proc/self/mountinfo");
     if (mounts) {
@@ -170,6 +177,7 @@ void survey_box(struct engine_facts *f) {
     }
     f->nf_tables = nft_probe();
     f->legacy_tables = access("/proc/net/ip_tables_names", F_OK) == 0;
+    f->forwarding_stuck = is_forwarding_stuck();
     f->fuse_overlayfs = f->fuse_overlayfs && device_opens("/dev/fuse");
     f->tun = device_opens("/dev/net/tun");
     f->overlay = kernel_overlay(f->data_root, f->uid != 0, &f->overlay_code);

@@ -43,7 +43,8 @@ struct engine_facts {
     bool cgroup_own_root; /* the mount shows our own namespace's root, not another tree */
     char controllers[128];
     enum nft_state nf_tables;
-    bool legacy_tables; /* /proc/net/ip_tables_names exists */
+    bool legacy_tables;    /* /proc/net/ip_tables_names exists */
+    bool forwarding_stuck; /* IPv4 is not forwarded, and nobody here can change that */
     enum engine_overlay overlay;
     int overlay_code;    /* errno of the refusal */
     bool fuse_overlayfs; /* the program, and a /dev/fuse that opens */

@@ -43,6 +43,7 @@ static void legacy_no_cap(struct engine_facts *f) {
     f->caps = ~(UINT64_C(1) << CAP_NET_ADMIN);
 }
 static void nf_unknown(struct engine_facts *f) { f->nf_tables = NFT_UNKNOWN; }
+static void stuck(struct engine_facts *f) { f->forwarding_stuck = true; }
 static void no_iptables(struct engine_facts *f) { f->iptables = false; }
 static void nft_only(struct engine_facts *f) {
     f->iptables = false;
@@ -78,6 +79,10 @@ static void rootless(struct engine_facts *f) {
     f->uid = 1000;
     f->caps = 0;
     f->rootlesskit = f->newuidmap = f->rootless_net = f->rootless_script = f->tun = true;
+}
+static void stuck_rootless(struct engine_facts *f) {
+    rootless(f);
+    f->forwarding_stuck = true;
 }
 static void rootless_no_tun(struct engine_facts *f) {
     rootless(f);
@@ -175,6 +180,10 @@ static const struct row rows[] = {
     { "off", NULL, NULL, NULL, NULL, SCRIPT, NAT, "", .socket = SOCK, .iptables = ENGINE_IPTABLES_OFF },
     { "on, and not possible", no_rights, NULL, NULL, NULL, SCRIPT, "", "is asked for", .socket = SOCK, .iptables = ENGINE_IPTABLES_ON },
     { "on", NULL, NULL, NULL, NULL, SCRIPT, "", "", .socket = SOCK, .iptables = ENGINE_IPTABLES_ON },
+    { "forwarding is stuck", stuck, NULL, NULL, NULL, SCRIPT, "ip-forward=false", "IPv4 forwarding is off", .socket = SOCK },
+    { "stuck, and a flag says what to do", stuck, NULL, "--ip-forward=false", NULL, SCRIPT " --ip-forward=false", "", "", .socket = SOCK },
+    { "stuck, and a key says so", stuck, NULL, NULL, "{\"ip-forward\":true}", SCRIPT, "", "", .socket = SOCK },
+    { "stuck here, not in rootlesskit's namespace", stuck_rootless, NULL, NULL, NULL, SCRIPT, "", "", .socket = "/run/user/1000/docker.sock" },
     { "rootless, off by the user", rootless, NULL, NULL, NULL, SCRIPT, NAT, "", .socket = "/run/user/1000/docker.sock", .iptables = ENGINE_IPTABLES_OFF },
     { "a flag of the user wins", no_rights, NULL, "--iptables=false", NULL, SCRIPT " --iptables=false", "ip6tables=false", "NAT is not", .socket = SOCK },
     { "a key of the user wins", no_rights, NULL, NULL, "{\"iptables\":false,\"ip6tables\":false}", SCRIPT, "", "NAT is not", .socket = SOCK },
