@@ -95,6 +95,7 @@ int engine_plan(struct engine_plan *out, const struct engine_conf *conf,
     plan_hosts(&p);
     plan_iptables(&p);
     plan_forwarding(&p);
+    plan_bridge(&p);
     plan_storage(&p);
     rc = plan_addresses(&p, e);
     plan_place(&p);

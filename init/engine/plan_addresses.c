@@ -91,7 +91,7 @@ static void plan_dns(struct planner *p) {
 static void plan_bip(struct planner *p) {
     char bip[PREFIX_TEXT];
     /* With a bridge of the user's, bip is refused; and fixed-cidr has to lie in bip's network. */
-    if (!p->net->bip.ip.family || planner_user_set(p, "bridge") ||
+    if (!p->net->bip.ip.family || p->no_bridge || planner_user_set(p, "bridge") ||
         planner_user_set(p, "fixed-cidr"))
         return;
     planner_want(p, "bip", prefix_text(&p->net->bip, bip), true);

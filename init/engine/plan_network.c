@@ -52,6 +52,18 @@ void plan_iptables(struct planner *p) {
     planner_want(p, "ip6tables", "false", false);
 }
 
+/* dockerd makes docker0, or ends when it cannot; "none" goes without. */
+void plan_bridge(struct planner *p) {
+    bool may = p->facts->nf_tables != NFT_DENIED && planner_has_cap(p, CAP_NET_ADMIN);
+    if (may || p->out->rootless || planner_user_set(p, "bridge") || planner_user_set(p, "bip"))
+        return;
+    planner_note(p, LOG_WARN,
+                 "no CAP_NET_ADMIN over this network namespace: there is no docker0, and dockerd "
+                 "may be unable to run containers at all; images can be pulled and handled");
+    p->no_bridge = true;
+    planner_want(p, "bridge", "none", true);
+}
+
 /* dockerd sets net.ipv4.ip_forward, or ends when it cannot. */
 void plan_forwarding(struct planner *p) {
     if (!p->facts->forwarding_stuck || p->out->rootless || user_switch(p, "ip-forward") >= 0)

@@ -36,6 +36,7 @@ struct planner {
     struct flag_list given; /* the user's own flags */
     bool takes_flags;       /* the command hands its arguments to dockerd */
     bool script_builds;     /* the entry script adds its own --host and --tls flags */
+    bool no_bridge;         /* docker0 is not to be made */
     bool too_long;          /* a word did not fit, so there is no command to start */
 };
 
@@ -102,6 +103,7 @@ void plan_hosts(struct planner *p);
 /* Turn iptables off where NAT is not possible. */
 void plan_iptables(struct planner *p);
 void plan_forwarding(struct planner *p);
+void plan_bridge(struct planner *p);
 
 /* --- plan_addresses.c --- */
 

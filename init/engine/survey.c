@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,11 +163,13 @@ static bool device_opens(const char *path) {
     return fd >= 0;
 }
 
-static bool is_forwarding_stuck(void) {
+/* Its mode lets root write it; but the kernel wants CAP_NET_ADMIN over the network namespace. */
+static bool is_forwarding_stuck(const struct engine_facts *f) {
     static const char path[] = "/proc/sys/net/ipv4/ip_forward";
     char now[8];
     file_peek(path, now, sizeof now);
-    return now[0] == '0' && access(path, W_OK) < 0;
+    bool may = f->caps >> CAP_NET_ADMIN & 1 && f->nf_tables != NFT_DENIED;
+    return now[0] == '0' && !(may && access(path, W_OK) == 0);
 }
 
 void survey_box(struct engine_facts *f) {
@@ -177,7 +180,7 @@ void survey_box(struct engine_facts *f) {
     }
     f->nf_tables = nft_probe();
     f->legacy_tables = access("/proc/net/ip_tables_names", F_OK) == 0;
-    f->forwarding_stuck = is_forwarding_stuck();
+    f->forwarding_stuck = is_forwarding_stuck(f);
     f->fuse_overlayfs = f->fuse_overlayfs && device_opens("/dev/fuse");
     f->tun = device_opens("/dev/net/tun");
     f->overlay = kernel_overlay(f->data_root, f->uid != 0, &f->overlay_code);
