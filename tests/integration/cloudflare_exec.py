@@ -198,6 +198,8 @@ def endings(b):
     a = c.exec("set -n")
     ok((a.fails(410, "SESSION_TERMINATED") or a.code == 0) and time.monotonic() - began < 6 and
        c.exec("echo on").out == "on", "set -n", a)
+    a = c.exec("exec >/dev/null 2>&1; KEEP=8; sleep 4; (exit 5)")
+    ok(a.code == 5 and c.exec("echo $KEEP").out == "8", "a command without output that goes on", a)
     late = threading.Thread(target=lambda: c2.exec("sleep 5; echo late"))
     c2 = Api(port)
     late.start()
