@@ -589,7 +589,7 @@ static const struct option channel_options[] = {
     { "mode", opt_mode, NULL, FIELD(unsigned, struct channel_conf, mode), "0600", "octal",
       "Mode of a unix socket's file." },
     { "user", CHANNEL(TEXT_, user), "", "NAME|UID",
-      "dialect e2b: whom commands and files are for where neither the request nor POST /init names anybody; else as pinnace runs." },
+      "dialect e2b: whom commands and files are for where neither the request nor POST /init names anybody; else as pinnace runs. dialect cloudflare: whom all commands run as." },
     { "replay", CHANNEL(BOOL, replay), "no", ALLOW_BOOL,
       "dialect e2b: who connects to a process is given its earlier output first." },
     { "hold", CHANNEL(CHOICE, hold), "sessions", "sessions | all | nothing",

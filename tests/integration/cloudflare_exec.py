@@ -198,6 +198,8 @@ def endings(b):
     a = c.exec("set -n")
     ok((a.fails(410, "SESSION_TERMINATED") or a.code == 0) and time.monotonic() - began < 6 and
        c.exec("echo on").out == "on", "set -n", a)
+    a = c.exec("exec >/dev/null 2>&1; KEEP=8; sleep 4; (exit 5)")
+    ok(a.code == 5 and c.exec("echo $KEEP").out == "8", "a command without output that goes on", a)
     late = threading.Thread(target=lambda: c2.exec("sleep 5; echo late"))
     c2 = Api(port)
     late.start()
@@ -779,6 +781,19 @@ def shells():
         yield "ash", HIDE + f"mount --bind {busybox} {os.path.realpath('/bin/sh')}\n"
 
 
+def silence():
+    """A stream that says nothing for longer than half a minute, in a box of its own."""
+    quiet = free_port()
+    box = Box(t, f"[channel cf]\ndialect = cloudflare\nlisten = tcp:127.0.0.1:{quiet}\nauth = none\n[net]\nrepair = off\n",
+              ["sleep", "900"], env={"HOME": home})
+    api = Api(quiet)
+    api.up()
+    stream = api.stream("/api/execute/stream", {"command": "sleep 31; echo x"}, seconds=60)
+    stream.box = box
+    return stream
+
+
+silent = None if only else silence()
 for shell, hide in shells():
     picked = [r for r in ROWS if (not only or r.__name__ in only) and (shell == "bash" or not hasattr(r, "bash_only"))]
     box = Box(t, f"[channel cf]\ndialect = cloudflare\nlisten = tcp:127.0.0.1:{port}\nauth = none\n[net]\nrepair = off\n",
@@ -790,12 +805,7 @@ for shell, hide in shells():
     ok(c.exec("echo $0", "x").out.endswith("bash" if shell == "bash" else "sh"), "its shell", c.exec("echo $0", "x"))
     c.post("/api/session/delete", {"sessionId": "x"})
     base = fds(box.role("channel"))
-    quiet = None if only or shell != "bash" else c.stream("/api/execute/stream", {"command": "sleep 31; echo x"}, seconds=60)
-    rows(t, shell, [r for r in picked if r is not survive], box)
-    if quiet:
-        quiet.all()
-        ok(quiet.comments >= 1 and quiet.data("stdout") == "x\n", "silence is broken by a comment", quiet)
-    rows(t, shell, [r for r in picked if r is survive], box)
+    rows(t, shell, picked, box)
     for id in c.get("/api/session/list").json()["data"]:
         c.post("/api/session/delete", {"sessionId": id})
     c.delete("/api/process/kill-all")
@@ -810,5 +820,9 @@ for shell, hide in shells():
     status, took = box.end()
     ok(status == 143 and took < 3, "and the box ends", (status, took, box))
 shell = "box"
+if silent:
+    silent.all()
+    ok(silent.comments >= 1 and silent.data("stdout") == "x\n", "silence is broken by a comment", silent)
+    ok(silent.box.end()[0] == 143, "and that box ends")
 rows(t, shell, [r for r in (held, guarded) if not only or r.__name__ in only])
 t.done()

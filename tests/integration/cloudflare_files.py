@@ -173,9 +173,14 @@ def writes():
     r = post("/api/write", iter([b'{"pa', b'th":"', path.encode(), b'","content":"in ', b"pieces", b'"}']))
     ok(r.ok(path=path) and read(path) == b"in pieces", "a body in chunks", r)
     os.mkfifo(at("w/fifo"))
-    reader = subprocess.Popen(["cat", at("w/fifo")], stdout=subprocess.PIPE)
+    r = post("/api/write", {"path": at("w/fifo"), "content": "to nobody"})
+    ok(r.fails(500, "FILESYSTEM_ERROR"), "a FIFO that nobody reads is not waited for", r)
+    reader = os.open(at("w/fifo"), os.O_RDONLY | os.O_NONBLOCK)
     r = post("/api/write", {"path": at("w/fifo"), "content": "to a fifo"})
-    ok(r.ok(path=at("w/fifo")) and reader.communicate(timeout=5)[0] == b"to a fifo", "a FIFO is written to")
+    ok(r.ok(path=at("w/fifo")) and os.read(reader, 100) == b"to a fifo", "one that somebody reads is written to", r)
+    r = post("/api/write", {"path": at("w/fifo"), "content": "YQ==", "encoding": "base64"})
+    ok(r.fails(500, "FILESYSTEM_ERROR"), "but not with base64", r)
+    os.close(reader)
 
 
 def bad_writes():

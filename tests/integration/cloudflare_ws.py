@@ -177,11 +177,11 @@ def streams():
           {"command": "echo up; sleep 70; echo never", "sessionId": "s1"})
     while len(w.events("c")) < 2:
         w.next()
-    pid = wait_for(lambda: [p for p in _sleepers("70")])
+    pid = wait_for(lambda: [p for p in running("70")])
     w.text('{"type":"cancel","id":"c"}')
     m = w.answer("c")
     ok(m == {"type": "response", "id": "c", "status": 200, "done": True}, "a cancelled stream ends like that, too", m)
-    ok(bool(pid) and _sleepers("70") == pid, "and its command goes on", pid)
+    ok(bool(pid) and running("70") == pid, "and its command goes on", pid)
     for p in pid or ():
         os.kill(p, signal.SIGKILL)
     w.text('{"type":"cancel","id":"nobody"}')
@@ -199,11 +199,12 @@ def streams():
     w.drop()
 
 
-def _sleepers(seconds):
-    out = []
+def running(*seconds, name="sleep"):
+    """Processes of the box with these words."""
+    out, ours = [], os.readlink(f"/proc/{box.init}/ns/pid")
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline") as f:
-            if f.read().split("\0")[:2] == ["sleep", seconds]:
+            if os.readlink(f"/proc/{pid}/ns/pid") == ours and f.read().split("\0")[:-1] == [name, *seconds]:
                 out.append(int(pid))
     return out
 
@@ -431,7 +432,7 @@ def terminal_basics():
     ok(w.until(b"40 120"), "it changes its size", w.out)
     w.type("sleep 1000\n")
     ok(w.until(b"sleep 1000"), "a command runs")
-    wait_for(lambda: _sleepers("1000"))
+    wait_for(lambda: running("1000"))
     w.type("\x03echo $?-\n")
     ok(w.until(b"130-"), "^C interrupts it", w.out)
     w.type("sleep 1000 & jobs; kill %1; wait; echo over-$?\n")
@@ -441,6 +442,7 @@ def terminal_basics():
     m = re.search(rb"(\d+)\s+(\d+)\s+(\d+)", w.out[w.out.find(b"\n"):])
     ok(m and m[1] == m[2], "the shell leads its session", w.out)
     w.type("cat; echo eof-$((1+1))\n")
+    wait_for(lambda: running(name="cat"))
     w.binary(b"x\n")
     w.until(b"x\r\nx\r\n")
     w.type("\x04")
@@ -562,11 +564,11 @@ def sessions_of_terminals():
     w.type("echo [$OTHER]\n")
     ok(w.until(b"[]"), "but is a shell of its own")
     w.type("sleep 1001\n")
-    wait_for(lambda: _sleepers("1001"))
+    wait_for(lambda: running("1001"))
     post("/api/session/delete", {"sessionId": "t5"})
     ok(not w.until(b"no such text") and w.words and w.words[-1]["type"] == "exit" and w.closed[0] == 1000,
        "it ends with its session", (w.words, w.closed))
-    ok(wait_for(lambda: not _sleepers("1001")), "and all that runs in it")
+    ok(wait_for(lambda: not running("1001")), "and all that runs in it")
     w.drop()
     w = Terminal("x" * 250)
     w.until("ready")

@@ -454,10 +454,13 @@ static void decides_who_may_ask(void) {
                 "[channel g]\nlisten = tcp:*:2\ndialect = e2b\nuser = ann\nreplay = yes\n"
                 "[channel h]\nlisten = tcp:*:3\ndialect = e2b\ntoken = t\n"
                 "[channel i]\nlisten = unix:/i\ndialect = e2b\n"
+                "[channel j]\nlisten = tcp:*:4\ndialect = cloudflare\nhold = all\nauth = none\n"
+                "[channel k]\nlisten = unix:/k\ndialect = cloudflare\n"
                 "[channel local]\nlisten = none\n") == 0,
        "channels: %s", err.text);
-    static const int auths[] = { AUTH_TOKEN, AUTH_TOKEN, AUTH_TOKEN, AUTH_PEER,  AUTH_PEER,
-                                 AUTH_NONE,  AUTH_TOKEN, AUTH_NONE,  AUTH_TOKEN, AUTH_PEER };
+    static const int auths[] = { AUTH_TOKEN, AUTH_TOKEN, AUTH_TOKEN, AUTH_PEER,
+                                 AUTH_PEER,  AUTH_NONE,  AUTH_TOKEN, AUTH_NONE,
+                                 AUTH_TOKEN, AUTH_PEER,  AUTH_NONE,  AUTH_PEER };
     for (size_t i = 0; i < COUNT_OF(auths); i++)
         OK(c.channels[i]->auth == auths[i], "%s: %d", c.channels[i]->name, c.channels[i]->auth);
     OK(strcmp(c.channels[1]->token, "t") == 0 && strcmp(c.channels[2]->token_file, "/t") == 0 &&
@@ -466,6 +469,9 @@ static void decides_who_may_ask(void) {
     OK(c.channels[7]->dialect == DIALECT_E2B && strcmp(c.channels[7]->user, "ann") == 0 &&
            c.channels[7]->replay && !c.channels[8]->replay,
        "values of the E2B dialect");
+    OK(c.channels[10]->dialect == DIALECT_CLOUDFLARE && c.channels[10]->hold == HOLD_ALL &&
+           c.channels[11]->hold == HOLD_SESSIONS && c.channels[11]->dialect == DIALECT_CLOUDFLARE,
+       "values of the Cloudflare dialect");
     conf_free(&c);
     OK(c.nchannels == 0, "freed");
 }
@@ -489,6 +495,9 @@ static void refuses_channels(void) {
         { "[channel x]\nlisten = unix:/x\nauth = token\ntoken = t\ntoken-file = /t\n",
           "a.ini: [channel x]: there is a token and a token-file; drop one of them" },
         { "[channel x]\nlisten = tcp:127.0.0.1:1\ndialect = e2b\nauth = token\n",
+          "a.ini: [channel x]: whoever asks here must show a token: write token-file = PATH, or "
+          "set PINNACE_CHANNEL_X_TOKEN; or write auth = none" },
+        { "[channel x]\nlisten = tcp:127.0.0.1:1\ndialect = cloudflare\n",
           "a.ini: [channel x]: whoever asks here must show a token: write token-file = PATH, or "
           "set PINNACE_CHANNEL_X_TOKEN; or write auth = none" },
         { "[channel x]\nlisten = tcp:127.0.0.1:1\ndialect = e2b\nuser = "

@@ -16,7 +16,7 @@
 enum {
     TERM_MS = 5000, /* from TERM to KILL of what has timed out */
     KILL_MS = 1000, /* from that to the end of the shell, which is still not free */
-    MUTE_MS = 2000, /* from the end of all output to the end of a shell that says no status */
+    MUTE_MS = 1000, /* between two looks at a shell whose command has no output any more */
 };
 
 static struct loop *loop_of(const struct cf_run *r) { return &r->session->channel->loop; }
@@ -35,6 +35,7 @@ struct cf_run *cf_run_new(struct cf_session *s) {
 static void run_free(struct cf_run *r) {
     timer_stop(&r->limit);
     timer_stop(&r->patience);
+    timer_stop(&r->mute);
     list_remove(&r->link);
     for (int i = 0; i < 2; i++)
         cf_pipe_done(&r->pipes[i]);
@@ -70,12 +71,29 @@ static void tell(struct cf_run *r, enum cf_run_how how) {
 
 /* --- its time --------------------------------------------------------------------------------- */
 
+/* Of a command that has closed its output, or sent it elsewhere, the shell reads nothing until it
+ * is over. One that reads but says no status never will (`set -n`, for one). */
+static void look_at_mute(struct timer *t) {
+    struct cf_run *r = CONTAINER_OF(t, struct cf_run, mute);
+    struct job *j = shell_of(r)->reader.job;
+    if (!j)
+        return;
+    if (r->asked && job_unread(j) == 0) {
+        (void)job_signal(j, SIGKILL, JOB_LEADER);
+        return;
+    }
+    if (!r->asked)
+        (void)job_write(j, "\n", 1);
+    r->asked = true;
+    timer_arm(loop_of(r), t, span_ms(MUTE_MS));
+}
+
 static void press(struct timer *t) {
     struct cf_run *r = CONTAINER_OF(t, struct cf_run, patience);
     struct job *j = shell_of(r)->reader.job;
     if (!j)
         return;
-    if (r->pressed || !r->given_up) { /* the shell itself is what does not end */
+    if (r->pressed) { /* the shell itself is what does not end */
         (void)job_signal(j, SIGKILL, JOB_LEADER);
         return;
     }
@@ -101,14 +119,13 @@ static void time_over(struct timer *t) {
     tell(r, CF_RUN_TIMED_OUT);
 }
 
-/* Both streams have ended, so the command has: a shell that does not say so never will (`set -n`,
- * for one). */
+/* Both streams have ended, so in most cases the command has. */
 static void stream_ended(void *run) {
     struct cf_run *r = run;
     bool both =
         r->pipes[0] && r->pipes[1] && cf_pipe_ended(r->pipes[0]) && cf_pipe_ended(r->pipes[1]);
-    if (both && !timer_armed(&r->patience))
-        timer_arm(loop_of(r), &r->patience, span_ms(MUTE_MS));
+    if (both)
+        timer_arm(loop_of(r), &r->mute, span_ms(MUTE_MS));
 }
 
 /* --- its beginning ---------------------------------------------------------------------------- */
@@ -184,6 +201,7 @@ bool cf_run_begin(struct cf_run *r) {
     sh->frame_len = t.len;
     r->limit.fire = time_over;
     r->patience.fire = press;
+    r->mute.fire = look_at_mute;
     if (!span_is_never(r->timeout)) {
         r->began = job_now();
         timer_arm(loop_of(r), &r->limit, r->timeout);
@@ -205,6 +223,7 @@ static void remove_pipes(struct cf_run *r) {
 void cf_run_end(struct cf_run *r, enum cf_run_how how, int status) {
     timer_stop(&r->limit);
     timer_stop(&r->patience);
+    timer_stop(&r->mute);
     list_remove(&r->link);
     remove_pipes(r);
     r->status = status;

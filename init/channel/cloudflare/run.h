@@ -38,9 +38,11 @@ struct cf_run {
     struct cf_pipe *pipes[2];
     struct timer limit;    /* its timeout */
     struct timer patience; /* until what was to end it is taken to have failed */
+    struct timer mute;     /* between looks, once there is no output any more */
     struct job_since began;
     bool given_up; /* it has timed out */
     bool pressed;  /* and did not end for being asked */
+    bool asked;    /* its shell has something to read, that says nothing */
 };
 
 /* NULL: no memory. */

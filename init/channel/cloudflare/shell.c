@@ -200,14 +200,34 @@ static int write_first(struct cf_session *s, struct err *e) {
     return cf_dir_write(sh->dir_fd, s->uid, FRAME_FIRST, t.buf, t.len, e);
 }
 
-/* Shells that have ended are of no use: jobs that others want to see are to be kept in their place.
- */
+/* Shells that have ended are of no use, unless they have left somebody behind: jobs that others
+ * want to see are to be kept in their place. */
 static void forget_ended(struct channel *ch) {
     for (struct link *l = ch->jobs.all.next, *next; l != &ch->jobs.all; l = next) {
         struct job *j = CONTAINER_OF(l, struct job, link);
         next = l->next;
-        if (j->state == JOB_ENDED && strcmp(j->key, CF_SHELL_KEY) == 0)
+        if (j->state == JOB_ENDED && strcmp(j->key, CF_SHELL_KEY) == 0 && kill(-j->leader, 0) < 0)
             (void)job_forget(j);
+    }
+}
+
+static const char *name_of(const struct cf_shell *sh) {
+    const char *slash = strrchr(sh->dir, '/');
+    return slash ? slash + 1 : "";
+}
+
+/* All that this session has had, with what they have started. */
+static void end_jobs(struct cf_session *s) {
+    struct link *all = &s->channel->jobs.all;
+    const char *name = name_of(&s->shell);
+    for (struct link *l = all->next; l != all; l = l->next) {
+        struct job *j = CONTAINER_OF(l, struct job, link);
+        if (strcmp(j->key, CF_SHELL_KEY) != 0 || strcmp(j->tag, name) != 0)
+            continue;
+        if (j->state == JOB_ENDED)
+            (void)job_signal(j, SIGKILL, JOB_TREE);
+        else
+            job_abandon(j);
     }
 }
 
@@ -220,7 +240,7 @@ static int start_job(struct cf_session *s, struct err *e) {
                              .env = s->env,
                              .cwd = cf_session_first_dir(s),
                              .user = s->user,
-                             .tag = strrchr(sh->dir, '/') + 1,
+                             .tag = name_of(sh),
                              .key = CF_SHELL_KEY,
                              .stdin_pipe = true,
                              .timeout = SPAN_NEVER,
@@ -333,8 +353,8 @@ void cf_shell_init(struct cf_session *s) {
 
 void cf_shell_end(struct cf_session *s) {
     struct cf_shell *sh = &s->shell;
-    if (sh->reader.job)
-        job_abandon(sh->reader.job);
+    if (sh->dir_fd >= 0)
+        end_jobs(s);
     let_go(sh);
     sh->busy = false;
     for (struct cf_run *r; (r = first_run(sh));)

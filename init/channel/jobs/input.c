@@ -50,6 +50,11 @@ void job_room(struct job *j) {
     }
 }
 
+size_t job_unread(const struct job *j) {
+    int n = 0;
+    return j->fds[JOB_STDIN] >= 0 && ioctl(j->fds[JOB_STDIN], FIONREAD, &n) == 0 ? (size_t)n : 0;
+}
+
 int job_close_stdin(struct job *j) {
     if (j->pty)
         return -ENOTTY;

@@ -211,6 +211,9 @@ ssize_t job_write(struct job *j, const char *bytes, size_t n);
 void job_await_room(struct job *j, struct job_input *in);
 void job_forgo_room(struct job_input *in); /* idempotent */
 
+/* Bytes of its input that it has not read yet; 0 where there is no pipe. */
+size_t job_unread(const struct job *j);
+
 /* End of file. Of a pipe: closes it, here and in PID 1. Of a terminal: -ENOTTY, send ^D. */
 int job_close_stdin(struct job *j);
 int job_resize(struct job *j, uint16_t rows, uint16_t cols); /* 0; -ENOTTY */
