@@ -218,15 +218,17 @@ engine: $(BIN) ## The real program under and around a real Docker engine; root
 	$(Q)tests/tally $(RUN_ENGINE)
 images: $(BIN) ## The images of images/, built, booted, driven, stopped; the others are checked; root
 	$(Q)tests/tally $(RUN_IMAGES)
+readme: $(BIN) ## README.md, followed word by word on a clean Debian; minutes, root
+	$(Q)tests/tally -t 2400 readme: tests/images/readme
 lint: $(BIN) ## Layers, writable globals, format, scripts, manuals; TIDY=1: clang-tidy
 	$(Q)$(if $(TIDY),TIDY=1) tests/tally $(RUN_LINT)
-test: $(BIN) $(UNIT_BIN) $(SIM_BIN) $(DIFF_BIN) ## Everything above, in one tally; sets up first
+test: $(BIN) $(UNIT_BIN) $(SIM_BIN) $(DIFF_BIN) | build/.setup-test ## Everything above, in one tally; sets up first
 	$(Q)tests/tally -b $(RUN_LINT) $(RUN_CROSS) -m $(RUN_BINARY) $(RUN_UNIT) $(RUN_SIM) \
 		$(RUN_DIFF) -t 400 integration: $(filter-out $(PATIENT),$(INTEG)) \
 		-b $(PATIENT) $(RUN_CLIENTS) -m $(foreach e,$(ENGINE),-t 1800 -b engine: $e -m) \
 		-b $(RUN_IMAGES) $(RUN_DIST) -m
 
-demo: $(BIN) ## A sandbox with a Docker engine in it, in a minute; sets the machine up first
+demo: $(BIN) | build/.setup-demo ## A sandbox with a Docker engine in it, in a minute; sets the machine up first
 	$(Q)tests/engine/demo
 microvm: $(BIN) ## build/microvm: a kernel and an initramfs with pinnace as /init, for any VMM
 	$(Q)tools/microvm build/microvm
@@ -273,4 +275,4 @@ clean: ## Remove what was built; what was downloaded stays in build/dl
 	find build -mindepth 1 -maxdepth 1 ! -name dl -exec rm -rf --one-file-system {} + 2>/dev/null || true
 
 .PHONY: help all pinnace check-binary unit sim differential integration clients engine images lint test \
-	demo bench fuzz format compdb man install microvm dist dist-check clean
+	demo bench fuzz format compdb man install microvm dist dist-check readme clean
