@@ -236,6 +236,7 @@ bench: $(BIN) ## Measure against peers
 	$(Q)tests/bench/run
 	$(Q)tests/bench/dns
 	$(Q)tests/bench/channel
+	$(Q)tests/bench/cloudflare
 
 build/fuzz/f_%: $(FUZZED)/tests/fuzz/f_%.o build/fuzz/libpinnace.a
 	$(Q)clang $(ASAN) -fsanitize=fuzzer -o $@ $^ $(GLIBC_LIBS)
