@@ -704,7 +704,8 @@ def held():
 
     threads = [threading.Thread(target=ask, args=a) for a in (
         ("create", "sessions", "POST", "/api/session/create", {"id": "m"}), ("root", "all", "GET", "/"),
-        ("twice", "sessions", "POST", "/api/session/create", {"id": "n"}), ("create all", "all", "POST", "/api/session/create", {"id": "o"}))]
+        ("twice", "sessions", "POST", "/api/session/create", {"id": "n"}), ("create all", "all", "POST", "/api/session/create", {"id": "o"}),
+        ("alone", "sessions", "POST", "/api/execute", {"command": f"ls {t.dir}/go", "sessionId": NO_SESSION}))]
     for x in threads:
         x.start()
     gone_away = socket.create_connection(("127.0.0.1", ports["all"]))
@@ -716,7 +717,8 @@ def held():
         ready = time.monotonic()
     for x in threads:
         x.join(5)
-    ok(set(done) == {"twice", "create", "root", "create all"} and all(done[n][0].status == 200 for n in ("create", "root", "create all")) and
+    ok(set(done) == {"twice", "create", "root", "create all", "alone"} and
+       all(done[n][0].status == 200 for n in ("create", "root", "create all")) and done["alone"][0].code == 0 and
        all(done[n][1] - ready < 1 for n in done), "and is answered when the box is ready", (done, ready))
     ok(apis["sessions"].exec("echo on", "m").out == "on" and box.end()[0] == 143, "it can be used")
 
