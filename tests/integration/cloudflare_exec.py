@@ -591,11 +591,26 @@ def survive(b):
     c.start("true", processId="dead")
     c.ended("dead")
     wait_for(lambda: c.logs("live")[0] == "before\n")
+
+    def talk():
+        with contextlib.suppress(Exception):
+            Api(port).exec(f"echo >{here}/talking; i=0; while [ $((i += 1)) -le 3000 ]; do echo a line; done; "
+                           "sleep 0.5; DONE=$i", "talks")
+
+    talker = threading.Thread(target=talk)
+    c.exec("true", "talks")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{here}/talking")
+    talker.start()
+    wait_for(lambda: os.path.exists(f"{here}/talking"))
     old = b.role("channel")
     os.kill(old, signal.SIGKILL)
     wait_for(lambda: (p := b.role("channel")) and p != old)
     c.close()
     c.up()
+    talker.join()
+    a = c.exec("echo ${DONE-none}", "talks")
+    ok(a.out == "3001", "a command that prints goes on", a)
     ok(c.get("/api/session/list").json()["data"].count("s") == 1, "sessions are there")
     a = c.exec("pwd; echo $A $FOO")
     ok(a.out == "/usr\n7 bar", "with their shells", a)
