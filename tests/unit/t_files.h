@@ -43,6 +43,7 @@ struct run {
     const char *in; /* content to give */
     size_t in_len, in_at;
     bool cut;           /* give it without saying that it is complete */
+    bool base64;        /* it is that */
     bool hold;          /* do not go when opened */
     uint64_t from, len; /* FILE_READ; len 0: all */
     char *out;          /* content taken, NUL-terminated */
@@ -84,6 +85,8 @@ static void run_give(struct source *s, uint32_t got) {
     r->drained = true;
     if (r->cut)
         fd_close(&r->t.data);
+    else if (r->base64)
+        file_content_complete_base64(&r->t);
     else
         file_content_complete(&r->t);
 }

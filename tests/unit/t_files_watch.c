@@ -113,6 +113,48 @@ static void overflows(void) {
     watch_end();
 }
 
+static void render_rewritten(const struct file_event *e, size_t index, struct text *out) {
+    render(e, index, out);
+    if (e->rewritten)
+        text_add(out, "rewritten:%s\n", e->name);
+}
+
+static void leaves_out(void) {
+    static const char *const out[] = { "skip", "*.tmp", NULL }, *const in[] = { "*.c", NULL };
+    shell("mkdir -p some/skip/deep some/keep");
+    watch((struct file_req){ .path = at("some"), .recursive = true, .exclude = out });
+    OK(told("0:watching:/\n"), "watching all but");
+    put("some/skip/f", "", 0644);
+    put("some/skip/deep/f", "", 0644);
+    put("some/keep/x.tmp", "", 0644);
+    shell("mkdir -p some/new/skip/er && touch some/new/skip/er/f && touch some/keep/end");
+    OK(told(":create:keep/end\n") && told(":create:new/\n"), "what is not left out is told");
+    OK(never_told("skip") && never_told(".tmp"), "what is, is not");
+    watch((struct file_req){ .path = at("some"), .recursive = true, .include = in });
+    OK(told("0:watching:/\n"), "watching only");
+    put("some/keep/a.h", "", 0644);
+    put("some/keep/a.c", "", 0644);
+    OK(told(":create:keep/a.c\n") && never_told("a.h"), "what is named");
+    watch_end();
+    put("some/w", "1", 0644);
+    run_begin(&w, (struct file_req){ .op = FILE_WATCH,
+                                     .path = at("some"),
+                                     .event = render_rewritten,
+                                     .network_ok = true });
+    OK(told("0:watching:/\n"), "watching what pinnace does");
+    IS(FILE_OK, give((struct file_req){ .op = FILE_WRITE, .path = at("some/w") }, "2"),
+       "it writes");
+    OK(told("rewritten:w\n"), "over a file: rewritten");
+    IS(FILE_OK, give((struct file_req){ .op = FILE_WRITE, .path = at("some/v") }, "2"), "again");
+    shell("echo 3 >some/u && mv some/u some/w");
+    OK(told(":create+:w\n") || told("create+"), "and somebody else moves a file there");
+    put("some/mark", "", 0644);
+    OK(told(":create:mark\n"), "to the end");
+    const char *first = strstr(w.out, "rewritten:");
+    OK(first && !strstr(first + 1, "rewritten:"), "only the first of these is: %s", w.out);
+    watch_end();
+}
+
 static void refuses(void) {
     watch((struct file_req){ .path = at("none") });
     turns_until(&w.finished);
@@ -151,6 +193,7 @@ int main(int argc, char **argv) {
     watches_one();
     watches_all();
     overflows();
+    leaves_out();
     refuses();
     return end();
 }

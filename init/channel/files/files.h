@@ -61,7 +61,7 @@ enum file_event_kind {
 struct file_event {
     enum file_event_kind kind;
     bool is_dir;    /* as the kernel says; the watched directory itself is one, too */
-    bool moved;     /* FILE_CREATED, FILE_RENAMED: by being moved to or from here */
+    bool moved;     /* FILE_CREATED: by being moved to here */
     bool rewritten; /* FILE_CREATED: it is a new content, put into place by pinnace as a whole */
     const char *path, *name; /* name: relative to the watched directory, which itself is "" */
     const struct file_entry *entry; /* where it is wanted and there; or NULL */

@@ -251,7 +251,7 @@ static int tell_kinds(struct watching *x, const struct inotify_event *i, const c
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0] && rc == 0; k++) {
         struct file_event e = { .kind = kinds[k].kind,
                                 .is_dir = (i->mask & IN_ISDIR) || i->len == 0,
-                                .moved = (i->mask & (IN_MOVED_TO | IN_MOVED_FROM)) != 0,
+                                .moved = (i->mask & IN_MOVED_TO) != 0,
                                 .rewritten = (i->mask & IN_MOVED_TO) && i->cookie == x->our_cookie,
                                 .path = path };
         if (i->mask & kinds[k].bits)
