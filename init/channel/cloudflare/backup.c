@@ -4,8 +4,7 @@
  *     restore:  worker that reads  -> gunzip       -> worker that unpacks
  *
  * Neither end is told to be complete before all three have ended well, so what is there afterwards
- * is either all of it, or what was there before. The archive is a tar file, packed with gzip,
- * whatever compression is asked for: only this server reads it.
+ * is either all of it, or what was there before. The archive is a tar file, packed with gzip.
  */
 #include "channel/cloudflare/backup.h"
 
@@ -244,16 +243,14 @@ static bool take_excludes(struct http_exchange *x, yyjson_val *body, const char 
     return true;
 }
 
-static bool compression_is_known(struct http_exchange *x, yyjson_val *body) {
-    static const char *const known[] = { "gzip", "lz4", "zstd" };
+/* An image is not expected to have programs for the others, and here there is only zlib. */
+static bool compression_is_gzip(struct http_exchange *x, yyjson_val *body) {
     yyjson_val *c = yyjson_obj_get(body, "compression");
     const char *format = cf_text(c, "format");
     if (!c || yyjson_is_null(c) || (yyjson_is_obj(c) && !yyjson_obj_get(c, "format")))
         return true;
-    for (size_t i = 0; format && i < sizeof known / sizeof known[0]; i++)
-        if (strcmp(format, known[i]) == 0)
-            return true;
-    return refuse(x, "compression.format: gzip, lz4 or zstd is needed");
+    return (format && strcmp(format, "gzip") == 0) ||
+           refuse(x, "compression.format: there is only gzip here; name that, or none");
 }
 
 /* NULL, and it has been answered. */
@@ -283,7 +280,7 @@ static struct backup *backup_new(struct http_exchange *x, yyjson_val *body, bool
 
 void cf_backup_create(struct http_exchange *x, yyjson_val *body) {
     struct backup *b = backup_new(x, body, false);
-    if (!b || !compression_is_known(x, body) || !take_excludes(x, body, &b->exclude))
+    if (!b || !compression_is_gzip(x, body) || !take_excludes(x, body, &b->exclude))
         return;
     if (cf_flag(body, "gitignore", false)) {
         (void)refuse(x, "gitignore is not supported here: name what is to be left out in excludes");

@@ -77,11 +77,16 @@ for (const { v, client, make, old } of await versions('http', 'backup')) {
     fill(path)
     const options = {
       excludes: ['node_modules', '*.log'],
-      compression: { format: 'zstd', threads: 2 },
+      compression: { format: 'gzip', threads: 2 },
     }
     await client.backup.createArchive(path, '/var/backups/two.sqsh', session, options)
     await client.backup.restoreArchive(path, '/var/backups/two.sqsh', session)
     assert.deepEqual(names(path), ['a', 'link', 'sub', 'sub/noise'])
+    const other = { compression: { format: 'zstd' } }
+    await failsWith(
+      client.backup.createArchive(path, '/var/backups/two.sqsh', session, other),
+      'INVALID_BACKUP_CONFIG',
+    )
   })
 
   await check(`${v}: createBackup, and what it has put into the bucket`, async () => {
