@@ -243,13 +243,14 @@ static bool take_excludes(struct http_exchange *x, yyjson_val *body, const char 
     return true;
 }
 
-/* An image is not expected to have programs for the others, and here there is only zlib. */
-static bool compression_is_gzip(struct http_exchange *x, yyjson_val *body) {
+/* lz4 is what the package says when nobody has asked for anything, and only this server will read
+ * the archive; zstd is somebody's wish, which cannot be met. */
+static bool compression_is_ours(struct http_exchange *x, yyjson_val *body) {
     yyjson_val *c = yyjson_obj_get(body, "compression");
     const char *format = cf_text(c, "format");
     if (!c || yyjson_is_null(c) || (yyjson_is_obj(c) && !yyjson_obj_get(c, "format")))
         return true;
-    return (format && strcmp(format, "gzip") == 0) ||
+    return (format && (strcmp(format, "gzip") == 0 || strcmp(format, "lz4") == 0)) ||
            refuse(x, "compression.format: there is only gzip here; name that, or none");
 }
 
@@ -280,7 +281,7 @@ static struct backup *backup_new(struct http_exchange *x, yyjson_val *body, bool
 
 void cf_backup_create(struct http_exchange *x, yyjson_val *body) {
     struct backup *b = backup_new(x, body, false);
-    if (!b || !compression_is_gzip(x, body) || !take_excludes(x, body, &b->exclude))
+    if (!b || !compression_is_ours(x, body) || !take_excludes(x, body, &b->exclude))
         return;
     if (cf_flag(body, "gitignore", false)) {
         (void)refuse(x, "gitignore is not supported here: name what is to be left out in excludes");
