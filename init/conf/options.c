@@ -571,7 +571,7 @@ static const struct option channel_options[] = {
     { "replay", CHANNEL(BOOL, replay), "no", ALLOW_BOOL,
       "dialect e2b: who connects to a process is given its earlier output first." },
     { "hold", CHANNEL(CHOICE, hold), "sessions", "sessions | all | nothing",
-      "dialect cloudflare: what is answered only once the box is ready, or has failed to be. sessions: the making of a session, the first thing that a sandbox asks for, so that its first command finds everything up. all: GET / as well, by which the platform tells that the container has started. nothing: no request waits." },
+      "dialect cloudflare: what is answered only once the box is ready, or has failed to be. sessions: the making of a session, the first thing that a sandbox asks for, and commands without a session, so that the first command finds everything up. all: GET / as well, by which the platform tells that the container has started. nothing: no request waits." },
 };
 
 static const struct option service_options[] = {

@@ -591,11 +591,26 @@ def survive(b):
     c.start("true", processId="dead")
     c.ended("dead")
     wait_for(lambda: c.logs("live")[0] == "before\n")
+
+    def talk():
+        with contextlib.suppress(Exception):
+            Api(port).exec(f"echo >{here}/talking; i=0; while [ $((i += 1)) -le 3000 ]; do echo a line; done; "
+                           "sleep 0.5; DONE=$i", "talks")
+
+    talker = threading.Thread(target=talk)
+    c.exec("true", "talks")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{here}/talking")
+    talker.start()
+    wait_for(lambda: os.path.exists(f"{here}/talking"))
     old = b.role("channel")
     os.kill(old, signal.SIGKILL)
     wait_for(lambda: (p := b.role("channel")) and p != old)
     c.close()
     c.up()
+    talker.join()
+    a = c.exec("echo ${DONE-none}", "talks")
+    ok(a.out == "3001", "a command that prints goes on", a)
     ok(c.get("/api/session/list").json()["data"].count("s") == 1, "sessions are there")
     a = c.exec("pwd; echo $A $FOO")
     ok(a.out == "/usr\n7 bar", "with their shells", a)
@@ -704,7 +719,8 @@ def held():
 
     threads = [threading.Thread(target=ask, args=a) for a in (
         ("create", "sessions", "POST", "/api/session/create", {"id": "m"}), ("root", "all", "GET", "/"),
-        ("twice", "sessions", "POST", "/api/session/create", {"id": "n"}), ("create all", "all", "POST", "/api/session/create", {"id": "o"}))]
+        ("twice", "sessions", "POST", "/api/session/create", {"id": "n"}), ("create all", "all", "POST", "/api/session/create", {"id": "o"}),
+        ("alone", "sessions", "POST", "/api/execute", {"command": f"ls {t.dir}/go", "sessionId": NO_SESSION}))]
     for x in threads:
         x.start()
     gone_away = socket.create_connection(("127.0.0.1", ports["all"]))
@@ -716,7 +732,8 @@ def held():
         ready = time.monotonic()
     for x in threads:
         x.join(5)
-    ok(set(done) == {"twice", "create", "root", "create all"} and all(done[n][0].status == 200 for n in ("create", "root", "create all")) and
+    ok(set(done) == {"twice", "create", "root", "create all", "alone"} and
+       all(done[n][0].status == 200 for n in ("create", "root", "create all")) and done["alone"][0].code == 0 and
        all(done[n][1] - ready < 1 for n in done), "and is answered when the box is ready", (done, ready))
     ok(apis["sessions"].exec("echo on", "m").out == "on" and box.end()[0] == 143, "it can be used")
 

@@ -79,12 +79,12 @@ static void test_frames(void) {
     IS(t, "\\command . '/run/x/first'\n");
     t = TEXT(buf);
     frame_run(&t, &bash, 7, false, NULL);
-    IS(t, "{ \\command . '/run/x/bash'; } </dev/null >'/run/x/out.7' 2>'/run/x/err.7'\n"
+    IS(t, "{ \\command . '/run/x/bash'; } </dev/null 1<>'/run/x/out.7' 2<>'/run/x/err.7'\n"
           "\\echo 7 \"$?\" >'/run/x/control'\n");
     t = TEXT(buf);
     frame_run(&t, &odd, 8, true, "/no'where");
     IS(t, "if \\command . '/it'\\''s/before'; then { \\command . '/it'\\''s/sh'; } </dev/null "
-          ">'/it'\\''s/out.8' 2>'/it'\\''s/err.8'; __pn_r=$?; else { \\printf '%s%s%s\\n' "
+          "1<>'/it'\\''s/out.8' 2<>'/it'\\''s/err.8'; __pn_r=$?; else { \\printf '%s%s%s\\n' "
           "\"Failed to change directory to '\" '/no'\\''where' \"'\"; } >'/it'\\''s/err.8'; "
           "__pn_r=1; fi\n\\command . '/it'\\''s/after'\n"
           "\\echo 8 \"$__pn_r\" >'/it'\\''s/control'; \\unset __pn_r\n");

@@ -109,7 +109,7 @@ void cf_ok(struct http_exchange *x, const struct text *members) {
 __attribute__((format(printf, 3, 0))) static void
 fail(struct http_exchange *x, const struct cf_error *e, const char *fmt, va_list ap) {
     int status = e->status ? e->status : cf_code_status(e->code);
-    size_t cap = 6 * WORDS + CF_ERROR + 512;
+    size_t cap = (size_t)6 * WORDS + (e->context ? strlen(e->context) : 0) + 512;
     char words[WORDS];
     AUTO_FREE char *buf = malloc(cap);
     struct text t = { .buf = buf, .cap = cap };

@@ -78,7 +78,7 @@ int cf_code_status(enum cf_code code);
 
 enum {
     CF_TEXT = 64 << 10,  /* bytes of an answer that echoes a few paths, escaped */
-    CF_ERROR = 32 << 10, /* bytes of an error's context */
+    CF_ERROR = 32 << 10, /* bytes of an error's context that echoes one */
 };
 
 struct cf_error {

@@ -1,5 +1,5 @@
 /* exec.c — commands that are answered when they are over, or when they have begun. */
-#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,8 +91,9 @@ static void put_start_of(struct text *t, const char *name, const struct cf_outpu
 }
 
 static void answer_timeout(struct exec *e, const struct cf_run *r) {
-    AUTO_FREE char *buf = malloc(CF_ERROR * 2);
-    struct text t = { .buf = buf, .cap = CF_ERROR * 2 };
+    enum { BYTES = 2 * 6 * SHOWN + 256 };
+    AUTO_FREE char *buf = malloc(BYTES);
+    struct text t = { .buf = buf, .cap = BYTES };
     if (!buf) {
         cf_no_memory(e->x, "an answer");
         return;
@@ -283,14 +284,14 @@ static void execute(struct http_exchange *x, yyjson_val *body, struct cf_session
         return;
     e->timeout_ms = cf_number(body, "timeoutMs", 0, CF_MAX_TIMEOUT_MS, 0);
     if (s) {
-        (void)strcpy(e->session, s->id);
+        (void)snprintf(e->session, sizeof e->session, "%s", s->id);
         run_in_session(e, s, body);
         return;
     }
     span otherwise = cf_default_timeout(channel_of(x));
     if (e->timeout_ms == 0 && !span_is_never(otherwise))
         e->timeout_ms = span_to_ms(otherwise);
-    (void)strcpy(e->session, CF_NO_SESSION);
+    (void)snprintf(e->session, sizeof e->session, "%s", CF_NO_SESSION);
     e->reader.ready = alone_news;
     e->launch.started = alone_started;
     e->launch.alone = true;

@@ -49,12 +49,13 @@ void frame_first(struct text *t, const struct frame_shell *s) {
     text_add(t, "\n");
 }
 
+/* Open for reading, too, so that nobody gets a SIGPIPE while there is no channel. */
 static void put_command(struct text *t, const struct frame_shell *s, uint64_t serial) {
     text_add(t, "{ ");
     put_source(t, s, s->bash ? FRAME_BASH : FRAME_SH);
-    text_add(t, "; } </dev/null >");
+    text_add(t, "; } </dev/null 1<>");
     put_numbered(t, s, "out", serial);
-    text_add(t, " 2>");
+    text_add(t, " 2<>");
     put_numbered(t, s, "err", serial);
 }
 

@@ -91,6 +91,7 @@ bool cf_take_command(struct http_exchange *x, yyjson_val *body, struct slice *co
 }
 
 bool cf_launch_take(struct cf_launch *l, struct http_exchange *x, yyjson_val *body) {
+    l->x = x;
     l->channel = channel_of(x);
     l->user = cf_user(x);
     return take_id(l, x, body) && cf_take_command(x, body, &l->command, &l->env, &l->cwd);
@@ -100,6 +101,7 @@ void cf_launch_release(struct cf_launch *l) {
     if (l->run)
         cf_run_leave(l->run);
     l->run = NULL;
+    cf_wait_stop(&l->wait);
     free((char *)(uintptr_t)l->command.s);
     l->command = (struct slice){ NULL, 0 };
     mem_release(&l->env);
@@ -173,9 +175,9 @@ static struct job *start(struct cf_launch *l, const char *state, struct err *e) 
     char key[JOB_TEXT];
     enum job_reason why;
     AUTO_FREE char *words = words_for(l, state, e);
-    AUTO_FREE char *note = strndup(l->command.s, NOTE_BYTES);
-    if (!words || !note)
+    if (!words)
         return NULL;
+    AUTO_FREE char *note = strndup(l->command.s, NOTE_BYTES); /* without it, it is the words */
     cf_process_key(l->session ? l->session->id : CF_NO_SESSION, key);
     if (l->alone)
         (void)strcpy(key, CF_EXEC_KEY);
@@ -215,9 +217,13 @@ static void state_known(struct cf_run *r) {
         l->started(l, NULL, r->how == CF_RUN_DELETED ? "the session was deleted" : r->why);
 }
 
+static void box_is_ready(struct cf_wait *w) { go(CONTAINER_OF(w, struct cf_launch, wait), ""); }
+
 void cf_launch(struct cf_launch *l) {
+    l->wait.ready = box_is_ready;
     if (!l->session) {
-        go(l, "");
+        if (!cf_wait_begin(&l->wait, l->x, HOLD_SESSIONS))
+            go(l, "");
         return;
     }
     l->run = cf_run_new(l->session);

@@ -3,6 +3,7 @@
 #ifndef CHANNEL_CLOUDFLARE_LAUNCH_H
 #define CHANNEL_CLOUDFLARE_LAUNCH_H
 
+#include "channel/cloudflare/hold.h"
 #include "channel/cloudflare/session.h"
 
 struct cf_run;
@@ -21,7 +22,9 @@ struct cf_launch {
     /* private */
     struct channel *channel;
     const char *user;
-    struct cf_run *run; /* that asks the shell for its state */
+    struct http_exchange *x;
+    struct cf_run *run;  /* that asks the shell for its state */
+    struct cf_wait wait; /* for the box, where no session was made that has waited */
 };
 
 /* The command of a body, its env (NULL: none) and cwd (NULL: none), all owned by the caller. False,

@@ -113,15 +113,16 @@ static struct job *shell_of(struct channel *ch, const char *name) {
 
 /* A command that has been running since before the last channel's end prints to nowhere now. */
 static void drain_pipes(struct cf_session *s) {
-    AUTO_FD int again = openat(s->shell.dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int again = openat(s->shell.dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = again < 0 ? NULL : fdopendir(again);
-    for (struct dirent *entry; d && (entry = readdir(d));)
+    if (!d) {
+        fd_close(&again);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(d));)
         if (has_prefix(entry->d_name, "out.") || has_prefix(entry->d_name, "err."))
             cf_pipe_resume(s->channel, s->shell.dir_fd, entry->d_name);
-    if (d) {
-        again = -1;
-        (void)closedir(d);
-    }
+    (void)closedir(d);
 }
 
 static bool take_up(struct channel *ch, int dir, const char path[CF_DIR_TEXT], const char *name) {

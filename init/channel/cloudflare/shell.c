@@ -128,12 +128,10 @@ static void shell_ended(struct cf_shell *sh) {
     struct cf_run *r = sh->busy ? first_run(sh) : NULL;
     bool failed = j->state == JOB_FAILED;
     int status = cf_exit_status(j);
-    char why[sizeof j->why];
-    (void)strcpy(why, j->why);
+    if (r && failed)
+        (void)snprintf(r->why, sizeof r->why, "%s", j->why);
     let_go(sh);
     sh->busy = false;
-    if (r && failed)
-        (void)strcpy(r->why, why);
     sh->saved = sh->changed = r && r->given_up && has_saved(sh);
     if (r)
         cf_run_end(r, failed ? CF_RUN_FAILED : CF_RUN_ENDED, status);
