@@ -63,32 +63,27 @@ static bool put_fields(struct text *t, yyjson_val *headers, const char *token) {
     return !t->cut;
 }
 
-char *mux_request(const struct http_exchange *x, yyjson_val *ask, size_t *n, const char **fault) {
+const char *mux_request(const struct http_exchange *x, yyjson_val *ask, char **out, size_t *n) {
     yyjson_val *body = yyjson_obj_get(ask, "body");
+    bool has_body = body && !yyjson_is_null(body);
     size_t nbody = 0;
-    AUTO_FREE char *json =
-        body && !yyjson_is_null(body) ? yyjson_val_write(body, YYJSON_WRITE_NOFLAG, &nbody) : NULL;
-    size_t cap = MAX_HTTP_HEAD + nbody;
-    AUTO_FREE char *out = malloc(cap + 1);
-    struct text t = { .buf = out, .cap = MAX_HTTP_HEAD };
-    *fault = "out of memory for the request";
-    if (!out || (body && !yyjson_is_null(body) && !json))
-        return NULL;
-    *fault = "method and path are needed, and a path of at most 8 KiB that begins with a slash";
+    AUTO_FREE char *json = has_body ? yyjson_val_write(body, YYJSON_WRITE_NOFLAG, &nbody) : NULL;
+    AUTO_FREE char *buf = malloc(MAX_HTTP_HEAD + nbody);
+    struct text t = { .buf = buf, .cap = MAX_HTTP_HEAD };
+    if (!buf || (has_body && !json))
+        return "out of memory for the request";
     if (!put_line(&t, ask))
-        return NULL;
-    *fault = "headers: names and texts without line ends are needed, of 32 KiB at most";
-    if (!put_fields(&t, yyjson_obj_get(ask, "headers"), gate_token(x)))
-        return NULL;
+        return "method and path are needed, and a path of at most 8 KiB that begins with a slash";
+    bool good = put_fields(&t, yyjson_obj_get(ask, "headers"), gate_token(x));
     if (json)
         text_add(&t, "Content-Length: %zu\r\n", nbody);
     text_add(&t, "\r\n");
-    if (t.cut)
-        return NULL;
+    if (!good || t.cut)
+        return "headers: names and texts without line ends are needed, of 32 KiB at most";
     if (json)
-        memcpy(out + t.len, json, nbody);
+        memcpy(buf + t.len, json, nbody);
     *n = t.len + nbody;
-    char *whole = out;
-    out = NULL;
-    return whole;
+    *out = buf;
+    buf = NULL;
+    return NULL;
 }
