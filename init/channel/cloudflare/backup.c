@@ -220,6 +220,8 @@ static bool take_excludes(struct http_exchange *x, yyjson_val *body, const char 
     *out = NULL;
     if (size > MAX_CF_PATTERNS)
         return refuse(x, "excludes: there are more than 256");
+    if (size == 0)
+        return true;
     yyjson_arr_foreach(list, i, n, v) {
         size_t len = yyjson_get_len(v);
         if (!yyjson_is_str(v) || len == 0 || len > GLOB_MAX || strlen(yyjson_get_str(v)) != len ||
@@ -228,8 +230,6 @@ static bool take_excludes(struct http_exchange *x, yyjson_val *body, const char 
                              "characters");
         bytes += len + 1;
     }
-    if (size == 0)
-        return true;
     *out = malloc((size + 1) * sizeof **out + bytes);
     if (!*out) {
         cf_no_memory(x, "patterns");

@@ -46,18 +46,22 @@ static bool put_line(struct text *t, yyjson_val *ask) {
     return !t->cut && t->len < MAX_HTTP_LINE;
 }
 
+static bool put_field(struct text *t, yyjson_val *key, yyjson_val *value, bool token) {
+    const char *name = yyjson_get_str(key), *text = yyjson_get_str(value);
+    if (!text || !is_token(name, yyjson_get_len(key)) || strlen(text) != yyjson_get_len(value) ||
+        strpbrk(text, "\r\n"))
+        return false;
+    if (!is_ours(name, token))
+        text_add(t, "%s: %s\r\n", name, text);
+    return true;
+}
+
+/* `headers` may be NULL, or no object: then there are none. */
 static bool put_fields(struct text *t, yyjson_val *headers, const char *token) {
-    yyjson_val *key, *value;
-    size_t i, n;
-    yyjson_obj_foreach(headers, i, n, key, value) {
-        const char *name = yyjson_get_str(key), *text = yyjson_get_str(value);
-        size_t len = yyjson_get_len(value);
-        if (!text || !is_token(name, yyjson_get_len(key)) || strlen(text) != len ||
-            strpbrk(text, "\r\n"))
+    yyjson_obj_iter all = yyjson_obj_iter_with(headers);
+    for (yyjson_val *key; (key = yyjson_obj_iter_next(&all));)
+        if (!put_field(t, key, yyjson_obj_iter_get_val(key), token != NULL))
             return false;
-        if (!is_ours(name, token != NULL))
-            text_add(t, "%s: %s\r\n", name, text);
-    }
     if (token) /* who opened the WebSocket has shown it */
         text_add(t, "Authorization: Bearer %s\r\n", token);
     return !t->cut;
