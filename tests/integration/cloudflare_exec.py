@@ -265,6 +265,9 @@ def timeouts(b):
         ok(a.out == "7 1\n/" and time.monotonic() - began < 2, f"{name}: the session goes on, as it was", a)
         ok(not os.path.exists(f"{here}/after"), f"{name}: what comes after in it is not done")
     ok(wait_for(lambda: c.exec("pgrep -f '^sleep 77'").out == "", 5), "and all of it is gone")
+    c.exec("trap 'echo trapped' USR1")
+    c.exec("sleep 77", timeoutMs=200)
+    ok(c.exec("kill -USR1 $$; sleep 0.1").out == "trapped", "its traps are there")
     pid = c.exec("sleep 1234 & echo $!").out
     c.exec("sleep 77", timeoutMs=200)
     ok(c.exec(f"kill -0 {pid}").code == 0, "but not what an earlier one has left running")

@@ -166,11 +166,12 @@ void frame_put_dump(struct text *t, const struct frame_shell *s, const char *con
                 "\\set +o\n");
 }
 
-/* In the shell itself, which is spared by those who kill what it has started. */
+/* In the shell itself, which is spared by those who kill what it has started; and with its traps,
+ * which no other shell is to have. */
 void frame_put_save(struct text *t, const struct frame_shell *s) {
     text_add(t, "{ \\unset PINNACE_JOB; ");
     put_source(t, s, FRAME_DUMP);
-    text_add(t, "; } </dev/null 2>/dev/null >|");
+    text_add(t, "; \\trap; } </dev/null 2>/dev/null >|");
     put_path(t, s, FRAME_SAVED);
     text_add(t, "\n\\kill -9 $$\n");
 }
