@@ -27,6 +27,13 @@ static void reach(struct places *p, const char *pattern, size_t i) {
     }
 }
 
+static bool is_nowhere(const struct places *p) {
+    for (size_t i = 0; i < WORDS; i++)
+        if (p->bits[i])
+            return false;
+    return true;
+}
+
 static void step(const struct places *from, struct places *to, const char *pattern, size_t n,
                  char c) {
     for (size_t i = 0; i < n; i++) {
@@ -36,6 +43,9 @@ static void step(const struct places *from, struct places *to, const char *patte
         if (two || (pattern[i] == '*' && c != '/')) {
             put(to, i);
             reach(to, pattern, i + (two ? 2 : 1));
+        } else if (pattern[i] == '\\' && i + 1 < n) {
+            if (pattern[i + 1] == c)
+                reach(to, pattern, i + 2);
         } else if (pattern[i] == c || (pattern[i] == '?' && c != '/')) {
             reach(to, pattern, i + 1);
         }
@@ -58,7 +68,7 @@ bool glob_matches(const char *pattern, const char *path) {
             reach(&now, pattern, 0);
         if ((path[i] == '/' || !path[i]) && i > 0 && has(&now, n))
             return true;
-        if (!path[i])
+        if (!path[i] || (rooted && is_nowhere(&now)))
             return false;
         step(&now, &next, pattern, n, path[i]);
         now = next;

@@ -1,5 +1,6 @@
-/* glob.h — patterns of paths: '?' is any character, '*' any number of them, neither a slash; "**"
- * is anything. PURE; its time is bounded by the product of the lengths.
+/* glob.h — patterns of paths: "?" is any character, "*" any number of them, neither a slash; "**"
+ * is anything; a backslash makes the next one mean itself. PURE; its time is bounded by the product
+ * of the lengths.
  */
 #ifndef BASE_GLOB_H
 #define BASE_GLOB_H

@@ -60,6 +60,7 @@ enum {
     FAR_US = 3000,               /* us of round trip; nearer: gzip only where it insists */
     GZIP_PAYS = 1024,            /* bytes; a shorter file is never sent as gzip */
     MAX_CF_PATTERNS = 256,       /* of a watch, or left out of a backup (Cloudflare's); 400 */
+    MAX_CF_IGNORED = 4096,       /* paths that git ignores, of a backup that leaves them out; 500 */
     CF_CHECK_S = 600,            /* s that changes are counted after they were last asked for */
     MAX_CF_BODY = 128 << 20,     /* bytes of a request that writes a file (Cloudflare's); 413 */
     MAX_CF_READ = 32 << 20,      /* bytes of a file that is read in one answer (the same); 413 */

@@ -88,12 +88,18 @@ static void used(struct http_inner *c, size_t n) {
     c->in_len -= n;
 }
 
+/* Nothing more comes. */
+static enum http_inner_next over(struct http_inner *c, enum http_inner_next how) {
+    loop_unwatch(&c->source);
+    return how;
+}
+
 static enum http_inner_next none(struct http_inner *c) {
     if (c->eof || (!c->has_head && c->in_len == sizeof c->in))
-        return HTTP_INNER_CUT;
+        return over(c, HTTP_INNER_CUT);
     c->resting = false;
     settle(c);
-    return c->eof ? HTTP_INNER_CUT : HTTP_INNER_WAIT;
+    return c->eof ? over(c, HTTP_INNER_CUT) : HTTP_INNER_WAIT;
 }
 
 /* An interim answer is not what was asked for. */
@@ -106,7 +112,7 @@ static enum http_inner_next next_head(struct http_inner *c) {
         if (len == 0)
             return none(c);
         if (len < 0 || http_parse_answer(&c->head, c->in + c->in_at, (size_t)len, false) < 0)
-            return HTTP_INNER_CUT;
+            return over(c, HTTP_INNER_CUT);
         used(c, (size_t)len);
         if (c->head.status < 200)
             continue;
@@ -124,14 +130,14 @@ enum http_inner_next http_inner_next(struct http_inner *c, size_t max, struct sl
         size_t n = c->in_len < max ? c->in_len : max;
         int64_t k = http_body_next(&c->body, c->in + c->in_at, n, data);
         if (k < 0)
-            return HTTP_INNER_CUT;
+            return over(c, HTTP_INNER_CUT);
         used(c, (size_t)k);
         if (data->n > 0)
             return HTTP_INNER_DATA;
         if (k == 0 && !c->body.done && !fill(c))
             return none(c);
     }
-    return HTTP_INNER_END;
+    return over(c, HTTP_INNER_END);
 }
 
 void http_inner_rest(struct http_inner *c) {

@@ -819,10 +819,39 @@ def backups_and_back():
     r = post("/api/backup/create", {"dir": d, "archivePath": "/var/backups/two", "excludes": ["node_modules", "*.log", "sub/b"]})
     with tarfile.open(f"{backups}/two") as tar:
         ok(sorted(m.name for m in tar) == ["a", "big", "link", "sub"], "what is excluded is not in it", tar.getnames())
+    r = post("/api/backup/create", {"dir": d, "archivePath": "/var/backups/two", "gitignore": True})
+    if shutil.which("git"):
+        with tarfile.open(f"{backups}/two") as tar:
+            ok(r.status == 200 and len(tar.getnames()) == len(before), "gitignore where there is no repository", r)
     os.mkdir(at("b-empty"))
     r = post("/api/backup/create", {"dir": at("b-empty"), "archivePath": "/var/backups/three"})
     post("/api/backup/restore", {"dir": at("b-new"), "archivePath": "/var/backups/three"})
     ok(r.status == 200 and tree(at("b-new")) == {}, "an empty one", r)
+
+
+def ignored():
+    """backups without what git ignores"""
+    d = at("b-git")
+    for name in ("a.c", "a.o", "sub/b.o", "sub/c", "build/x/y", "odd*name", "oddxname", "kept/odd*name"):
+        put(f"b-git/{name}", "1")
+    put("b-git/.gitignore", "*.o\n/build/\nodd\\*name\n!/kept/odd\\*name\n")
+    subprocess.run(["git", "init", "-q", d], check=True, env={**os.environ, "HOME": t.dir})
+    ask = {"dir": d, "archivePath": "/var/backups/git"}
+    r = post("/api/backup/create", {**ask, "gitignore": True, "excludes": [".git", "sub/c"]})
+    with tarfile.open(f"{backups}/git") as tar:
+        ok(r.status == 200 and sorted(tar.getnames()) ==
+           [".gitignore", "a.c", "kept", "kept/odd*name", "oddxname", "sub"], "and what is excluded", (r, tar.getnames()))
+    for i in range(4097):
+        put(f"b-git/many-{i}.o", "")
+    r = post("/api/backup/create", {**ask, "gitignore": True})
+    ok(r.fails(500, "BACKUP_CREATE_FAILED") and "more paths" in r.json["message"], "more than can be", r)
+    for i in range(10):
+        os.unlink(at(f"b-git/many-{i}.o"))
+    began = time.monotonic()
+    r = post("/api/backup/create", {**ask, "gitignore": True})
+    with tarfile.open(f"{backups}/git") as tar:
+        ok(r.status == 200 and not any(n.endswith(".o") for n in tar.getnames()),
+           f"as many as can be, in {time.monotonic() - began:.1f} s", r)
 
 
 def bad_backups():
@@ -854,7 +883,7 @@ def bad_backups():
                        (good_dir, "no file")):
         for route in ("create", "restore"):
             ok(post(f"/api/backup/{route}", body).fails(400, "INVALID_BACKUP_CONFIG"), f"{route}: {what}")
-    for more, what in (({"gitignore": True}, "gitignore"), ({"compression": {"format": "zstd"}}, "zstd"),
+    for more, what in (({"compression": {"format": "zstd"}}, "zstd"),
                        ({"compression": {"format": "xz"}}, "a compression that there is not"),
                        ({"excludes": ["[a]"]}, "a pattern of another kind"), ({"excludes": ["a"] * 257}, "too many"),
                        ({"excludes": [1]}, "one that is none")):
@@ -875,7 +904,7 @@ wait_for(up)
 rows(t, "files", (writes, bad_writes, large_writes, reads, bad_reads, streams, directories, moves, relative))
 rows(t, "watches", (watches, bad_watches, checks))
 if shutil.which("git"):
-    rows(t, "git", (git, ))
+    rows(t, "git", (git, ignored))
 else:
     t.skip("git", "no git here")
 rows(t, "git", (no_git, ))

@@ -501,7 +501,7 @@ def viewers():
     ok(c.until(b"done-4", 20), "it prints 400 KB")
     d = Terminal("t3")
     kind, data, pieces = d.read()
-    ok(kind == BINARY and len(data) == 256 << 10 and c.out[-1000:] in data[-2000:],
+    ok(kind == BINARY and len(data) == 256 << 10 and c.out[-1000:] in data,
        f"the last 256 KiB are replayed, in {pieces} frames of one message", len(data))
     ok(d.until("ready"), "and then it is ready")
     d.type("echo $X-$PWD-\n")

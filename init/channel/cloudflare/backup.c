@@ -13,6 +13,7 @@
 
 #include "base/glob.h"
 #include "base/own.h"
+#include "channel/cloudflare/ignored.h"
 #include "channel/cloudflare/session.h"
 #include "channel/filter.h"
 #include "channel/gzip.h"
@@ -28,11 +29,14 @@ struct backup {
     bool over;            /* it has been answered */
     char *dir, *archive;  /* as asked for; owned */
     const char **exclude; /* owned, with the texts */
+    struct cf_ignored ignored;
+    const char **all; /* of both; owned, but not the texts */
 };
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static void stop(struct backup *b) {
+    cf_ignored_stop(&b->ignored);
     filter_stop(&b->filter);
     file_cancel(&b->from);
     file_cancel(&b->to);
@@ -45,6 +49,7 @@ static void over(struct http_exchange *x, bool cut) {
     free(b->dir);
     free(b->archive);
     free(b->exclude);
+    free(b->all);
     free(b);
 }
 
@@ -219,6 +224,8 @@ static bool take_excludes(struct http_exchange *x, yyjson_val *body, const char 
     *out = NULL;
     if (size > MAX_CF_PATTERNS)
         return refuse(x, "excludes: there are more than 256");
+    if (size == 0)
+        return true;
     yyjson_arr_foreach(list, i, n, v) {
         size_t len = yyjson_get_len(v);
         if (!yyjson_is_str(v) || len == 0 || len > GLOB_MAX || strlen(yyjson_get_str(v)) != len ||
@@ -227,8 +234,6 @@ static bool take_excludes(struct http_exchange *x, yyjson_val *body, const char 
                              "characters");
         bytes += len + 1;
     }
-    if (size == 0)
-        return true;
     *out = malloc((size + 1) * sizeof **out + bytes);
     if (!*out) {
         cf_no_memory(x, "patterns");
@@ -279,21 +284,43 @@ static struct backup *backup_new(struct http_exchange *x, yyjson_val *body, bool
     return b;
 }
 
+static void create(struct backup *b, const char *const *exclude) {
+    begin(b,
+          &(struct file_req){ .op = FILE_TAR,
+                              .path = b->dir,
+                              .user = cf_user(b->x),
+                              .contents = true,
+                              .exclude = exclude },
+          &(struct file_req){ .op = FILE_WRITE, .path = b->archive, .parents = true });
+}
+
+/* What git ignores is left out besides. */
+static void ignored_known(struct cf_ignored *g, const char *fault) {
+    struct backup *b = CONTAINER_OF(g, struct backup, ignored);
+    size_t n = 0;
+    while (b->exclude && b->exclude[n])
+        n++;
+    b->all = fault ? NULL : calloc(n + g->n + 1, sizeof *b->all);
+    if (!b->all) {
+        fail(b, fault ? fault : "out of memory for what git ignores");
+        return;
+    }
+    if (n > 0)
+        memcpy(b->all, b->exclude, n * sizeof *b->all);
+    if (g->n > 0)
+        memcpy(b->all + n, g->patterns, g->n * sizeof *b->all);
+    create(b, b->all);
+}
+
 void cf_backup_create(struct http_exchange *x, yyjson_val *body) {
     struct backup *b = backup_new(x, body, false);
     if (!b || !compression_is_ours(x, body) || !take_excludes(x, body, &b->exclude))
         return;
-    if (cf_flag(body, "gitignore", false)) {
-        (void)refuse(x, "gitignore is not supported here: name what is to be left out in excludes");
-        return;
-    }
-    begin(b,
-          &(struct file_req){ .op = FILE_TAR,
-                              .path = b->dir,
-                              .user = cf_user(x),
-                              .contents = true,
-                              .exclude = b->exclude },
-          &(struct file_req){ .op = FILE_WRITE, .path = b->archive, .parents = true });
+    b->ignored.done = ignored_known;
+    if (cf_flag(body, "gitignore", false))
+        cf_ignored_begin(&b->ignored, channel_of(x), b->dir, cf_user(x));
+    else
+        create(b, b->exclude);
 }
 
 void cf_backup_restore(struct http_exchange *x, yyjson_val *body) {

@@ -261,8 +261,9 @@ static void take_request(struct mux *m, const char *id, yyjson_val *ask) {
                   "too many requests at once over this WebSocket: wait for some to be answered");
         return;
     }
-    char *request = mux_request(m->x, ask, &n, &fault);
-    if (request)
+    char *request = NULL;
+    fault = mux_request(m->x, ask, &request, &n);
+    if (!fault)
         begin_call(m, id, request, n);
     else
         say_error(m, id, "INVALID_REQUEST", 400, fault);
@@ -307,8 +308,10 @@ static void room(struct websocket *ws) { pump_all(CONTAINER_OF(ws, struct mux, w
 
 static void over(struct websocket *ws) {
     struct mux *m = CONTAINER_OF(ws, struct mux, ws);
-    while (!list_empty(&m->calls))
-        call_free(CONTAINER_OF(m->calls.next, struct mux_call, link));
+    for (struct link *l = m->calls.next, *next; l != &m->calls; l = next) {
+        next = l->next;
+        call_free(CONTAINER_OF(l, struct mux_call, link));
+    }
     timer_stop(&m->soon);
     free(m);
 }

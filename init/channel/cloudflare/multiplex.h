@@ -67,8 +67,8 @@ void mux_say_end(struct mux_call *c); /* it is whole */
  * many were used: not more than those of one event. */
 size_t mux_events(struct mux_call *c, const char *bytes, size_t n);
 
-/* A request, as its HTTP message, from malloc(3); NULL: *fault says why. */
-char *mux_request(const struct http_exchange *x, yyjson_val *ask, size_t *n, const char **fault);
+/* A request, as its HTTP message, into *out, from malloc(3). NULL; or why it cannot be. */
+const char *mux_request(const struct http_exchange *x, yyjson_val *ask, char **out, size_t *n);
 
 void cf_multiplex(struct http_exchange *x, yyjson_val *body);
 

@@ -46,49 +46,48 @@ static bool put_line(struct text *t, yyjson_val *ask) {
     return !t->cut && t->len < MAX_HTTP_LINE;
 }
 
+static bool put_field(struct text *t, yyjson_val *key, yyjson_val *value, bool token) {
+    const char *name = yyjson_get_str(key), *text = yyjson_get_str(value);
+    if (!text || !is_token(name, yyjson_get_len(key)) || strlen(text) != yyjson_get_len(value) ||
+        strpbrk(text, "\r\n"))
+        return false;
+    if (!is_ours(name, token))
+        text_add(t, "%s: %s\r\n", name, text);
+    return true;
+}
+
+/* `headers` may be NULL, or no object: then there are none. */
 static bool put_fields(struct text *t, yyjson_val *headers, const char *token) {
-    yyjson_val *key, *value;
-    size_t i, n;
-    yyjson_obj_foreach(headers, i, n, key, value) {
-        const char *name = yyjson_get_str(key), *text = yyjson_get_str(value);
-        size_t len = yyjson_get_len(value);
-        if (!text || !is_token(name, yyjson_get_len(key)) || strlen(text) != len ||
-            strpbrk(text, "\r\n"))
+    yyjson_obj_iter all = yyjson_obj_iter_with(headers);
+    for (yyjson_val *key; (key = yyjson_obj_iter_next(&all));)
+        if (!put_field(t, key, yyjson_obj_iter_get_val(key), token != NULL))
             return false;
-        if (!is_ours(name, token != NULL))
-            text_add(t, "%s: %s\r\n", name, text);
-    }
     if (token) /* who opened the WebSocket has shown it */
         text_add(t, "Authorization: Bearer %s\r\n", token);
     return !t->cut;
 }
 
-char *mux_request(const struct http_exchange *x, yyjson_val *ask, size_t *n, const char **fault) {
+const char *mux_request(const struct http_exchange *x, yyjson_val *ask, char **out, size_t *n) {
     yyjson_val *body = yyjson_obj_get(ask, "body");
+    bool has_body = body && !yyjson_is_null(body);
     size_t nbody = 0;
-    AUTO_FREE char *json =
-        body && !yyjson_is_null(body) ? yyjson_val_write(body, YYJSON_WRITE_NOFLAG, &nbody) : NULL;
-    size_t cap = MAX_HTTP_HEAD + nbody;
-    AUTO_FREE char *out = malloc(cap + 1);
-    struct text t = { .buf = out, .cap = MAX_HTTP_HEAD };
-    *fault = "out of memory for the request";
-    if (!out || (body && !yyjson_is_null(body) && !json))
-        return NULL;
-    *fault = "method and path are needed, and a path of at most 8 KiB that begins with a slash";
+    AUTO_FREE char *json = has_body ? yyjson_val_write(body, YYJSON_WRITE_NOFLAG, &nbody) : NULL;
+    AUTO_FREE char *buf = malloc(MAX_HTTP_HEAD + nbody);
+    struct text t = { .buf = buf, .cap = MAX_HTTP_HEAD };
+    if (!buf || (has_body && !json))
+        return "out of memory for the request";
     if (!put_line(&t, ask))
-        return NULL;
-    *fault = "headers: names and texts without line ends are needed, of 32 KiB at most";
-    if (!put_fields(&t, yyjson_obj_get(ask, "headers"), gate_token(x)))
-        return NULL;
+        return "method and path are needed, and a path of at most 8 KiB that begins with a slash";
+    bool good = put_fields(&t, yyjson_obj_get(ask, "headers"), gate_token(x));
     if (json)
         text_add(&t, "Content-Length: %zu\r\n", nbody);
     text_add(&t, "\r\n");
-    if (t.cut)
-        return NULL;
+    if (!good || t.cut)
+        return "headers: names and texts without line ends are needed, of 32 KiB at most";
     if (json)
-        memcpy(out + t.len, json, nbody);
+        memcpy(buf + t.len, json, nbody);
     *n = t.len + nbody;
-    char *whole = out;
-    out = NULL;
-    return whole;
+    *out = buf;
+    buf = NULL;
+    return NULL;
 }

@@ -3,13 +3,12 @@
  */
 #include "channel/cloudflare/terminal.h"
 
+#include <errno.h>
 #include <sha1.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/own.h"
 #include "channel/cloudflare/session.h"
 #include "http/websocket.h"
 
@@ -110,22 +109,14 @@ static const char **make_env(const struct cf_session *s) {
     return env;
 }
 
-/* NULL: `e` says why. */
-static struct job *start(struct viewer *v, struct err *e) {
-    struct channel *ch = channel_of(v->x);
-    const struct cf_session *s = cf_session_find(ch, v->session);
-    char tag[JOB_TEXT], cwd[PATH_MAX];
+static struct job *start_with(struct viewer *v, const struct cf_session *s, const char **env,
+                              struct err *e) {
     const char *argv[] = { v->shell ? v->shell : v->tried_sh ? "sh" : "bash", NULL };
+    char tag[JOB_TEXT], cwd[PATH_MAX];
     enum job_reason why;
-    AUTO_FREE const char **env = s ? make_env(s) : NULL;
-    if (!env || !cf_session_cwd(s, cwd)) {
-        (void)err_set(e, ENOMEM, s ? "out of memory" : "the session has been deleted");
-        return NULL;
-    }
-    tag_of(v->session, tag);
     const struct job_spec spec = { .argv = argv,
                                    .env = env,
-                                   .cwd = cwd,
+                                   .cwd = cf_session_cwd(s, cwd) ? cwd : NULL,
                                    .user = s->user,
                                    .tag = tag,
                                    .key = "",
@@ -135,7 +126,19 @@ static struct job *start(struct viewer *v, struct err *e) {
                                    .timeout = SPAN_NEVER,
                                    .kill_after = span_s(5),
                                    .keep = REPLAY };
-    return job_start(&ch->jobs, &spec, &why, e);
+    tag_of(v->session, tag);
+    return job_start(&channel_of(v->x)->jobs, &spec, &why, e);
+}
+
+/* NULL: `e` says why. */
+static struct job *start(struct viewer *v, struct err *e) {
+    const struct cf_session *s = cf_session_find(channel_of(v->x), v->session);
+    const char **env = s ? make_env(s) : NULL;
+    struct job *j = env ? start_with(v, s, env, e) : NULL;
+    if (!env)
+        (void)err_set(e, ENOMEM, s ? "out of memory" : "the session has been deleted");
+    free(env);
+    return j;
 }
 
 /* Attach to the session's terminal, or start one. */

@@ -51,10 +51,9 @@ static bool take_patterns(struct http_exchange *x, yyjson_val *body, const char 
 }
 
 static bool take_events(struct http_exchange *x, yyjson_val *body, unsigned *events) {
-    yyjson_val *list = yyjson_obj_get(body, "events"), *v;
-    size_t i, n;
-    *events = yyjson_arr_size(list) > 0 ? 0 : (1U << NTYPES) - 1;
-    yyjson_arr_foreach(list, i, n, v) {
+    yyjson_arr_iter all = yyjson_arr_iter_with(yyjson_obj_get(body, "events"));
+    *events = yyjson_arr_iter_has_next(&all) ? 0 : (1U << NTYPES) - 1;
+    for (yyjson_val *v; (v = yyjson_arr_iter_next(&all));) {
         size_t type = 0;
         while (type < NTYPES && !yyjson_equals_str(v, type_texts[type]))
             type++;
