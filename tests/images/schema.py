@@ -41,12 +41,17 @@ QUANTITY = pattern(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?", "quantity")
 PATH = pattern(r"/.*", "absolute path")
 IMAGE = pattern(r"[a-z0-9][a-z0-9._/-]*:[\w][\w.-]*", "image with a tag")
 PORT = number(1, 65535)
-PORT_OR_NAME = lambda v: PORT(v) is True or NAME(v) is True or "is no port"  # noqa: E731
 SECONDS = number(0, 3600)
+
+
+
+def port_or_name(v):
+    return PORT(v) is True or NAME(v) is True or "is no port"
+
 
 # A key with "!" has to be there. A list has one kind of item.
 EXEC = {"command!": [text]}
-HTTP = {"path!": PATH, "port!": PORT_OR_NAME, "scheme": word("HTTP", "HTTPS")}
+HTTP = {"path!": PATH, "port!": port_or_name, "scheme": word("HTTP", "HTTPS")}
 PROBE = {"exec": EXEC, "httpGet": HTTP, "initialDelaySeconds": SECONDS, "periodSeconds": number(1, 600),
          "timeoutSeconds": number(1, 60), "failureThreshold": number(1, 600),
          "successThreshold": number(1, 10)}
@@ -84,7 +89,7 @@ KINDS = {
     ("v1", "Service"): {"spec!": {"clusterIP": word("None"), "publishNotReadyAddresses": flag,
                                   "selector!": Map(text),
                                   "ports!": [{"name!": NAME, "port!": PORT,
-                                              "targetPort": PORT_OR_NAME}]}},
+                                              "targetPort": port_or_name}]}},
     ("apps/v1", "Deployment"): {"spec!": {"replicas": number(0, 1000), "selector!": SELECTOR,
                                           "template!": TEMPLATE}},
     ("apps/v1", "StatefulSet"): {
