@@ -778,14 +778,16 @@ def no_git():
 
 
 def tree(path):
+    """What is there; some of it may be taken away meanwhile."""
     out = {}
     for top, names, files in os.walk(path):
         for n in names + files:
             p = os.path.join(top, n)
-            st = os.lstat(p)
-            out[os.path.relpath(p, path)] = (oct(st.st_mode), st.st_uid,
-                                             os.readlink(p) if stat.S_ISLNK(st.st_mode) else
-                                             read(p) if stat.S_ISREG(st.st_mode) else None)
+            with contextlib.suppress(FileNotFoundError):
+                st = os.lstat(p)
+                out[os.path.relpath(p, path)] = (oct(st.st_mode), st.st_uid,
+                                                 os.readlink(p) if stat.S_ISLNK(st.st_mode) else
+                                                 read(p) if stat.S_ISREG(st.st_mode) else None)
     return out
 
 
