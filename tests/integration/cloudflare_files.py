@@ -11,6 +11,7 @@ import pwd
 import random
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -408,6 +409,19 @@ def streams():
     while k := s.recv(1 << 20):
         got = (got + k)[-2000:]
     ok(b'"type":"error"' in got and b'"type":"complete"' not in got, "a file that becomes shorter: an error, no end", got[-300:])
+    os.truncate(path, 500 << 20)
+    s = socket.create_connection(HERE)
+    s.sendall(b"POST /api/read/stream HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" %
+              len(body) + body)
+    got = s.recv(1000)
+    for p in children(ch):
+        with open(f"/proc/{p}/cmdline") as f:
+            if "file worker" in f.read():
+                os.kill(p, signal.SIGKILL)
+    while k := s.recv(1 << 20):
+        got = (got + k)[-3000:]
+    ok(re.search(rb'\ndata: {"type":"error","error":"[^"]+"}\n\n', got) and b'"type":"complete"' not in got,
+       "its worker is killed: the same, after whatever there was", got[-400:])
     os.unlink(path)
 
 
