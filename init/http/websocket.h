@@ -1,7 +1,7 @@
 /* websocket.h — the WebSocket protocol (RFC 6455), the server's side, on an exchange that is
  * upgraded. No extensions, no subprotocols.
  *
- *     ws->text = took_line; ws->binary = took_bytes; ws->room = more; ws->over = gone;
+ *     ws->message = take_message; ws->binary = take_bytes; ws->room = more; ws->over = gone;
  *     if (!websocket_accept(ws, x))      it has been refused; over() does not come
  *         free(ws);
  *     websocket_send(ws, WS_TEXT, "hi", 2);

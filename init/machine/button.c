@@ -15,10 +15,17 @@
 #define INPUT "/dev/input"
 enum { MAX_BUTTONS = 8, MAX_EVENTS = 64 };
 
+/* musl's ioctl(2) takes an int, glibc's an unsigned long; the kernel's numbers use the top bit. */
+#ifdef __GLIBC__
+typedef unsigned long ioctl_request;
+#else
+typedef int ioctl_request;
+#endif
+
 /* A keyboard may have one, too. */
 static bool has_power_key(int fd) {
     unsigned char keys[KEY_MAX / 8 + 1] = { 0 };
-    return ioctl(fd, (int)EVIOCGBIT(EV_KEY, sizeof keys), keys) > 0 &&
+    return ioctl(fd, (ioctl_request)EVIOCGBIT(EV_KEY, sizeof keys), keys) > 0 &&
            (keys[KEY_POWER / 8] >> KEY_POWER % 8 & 1);
 }
 

@@ -7,9 +7,11 @@ import gzip
 import http.client
 import json
 import os
+import pwd
 import random
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -27,7 +29,7 @@ work = f"{t.dir}/work"  # /workspace of the box
 backups = f"{t.dir}/backups"  # its /var/backups
 for d in (here, work, backups):
     os.mkdir(d)
-port = free_port()
+port, nobodys = free_port(), free_port()
 HERE = ("127.0.0.1", port)
 INI = f"""
 [net]
@@ -37,10 +39,19 @@ dialect = cloudflare
 listen = tcp:127.0.0.1:{port}
 auth = none
 """
-# The box sees two folders of ours where the dialect wants them; whoever runs this sees nothing of it.
+OTHER = f"""
+[channel other]
+dialect = cloudflare
+listen = tcp:127.0.0.1:{nobodys}
+auth = none
+user = nobody
+"""
+# The box sees two folders of ours where the dialect wants them; others see an empty /workspace for a
+# while, at most.
+made = [d for d in ("/workspace", "/var/backups") if not os.path.isdir(d)]
 ENTER = ["sh", "-ec", f"mkdir -p /workspace /var/backups; mount --bind {work} /workspace; "
          f"mount --bind {backups} /var/backups; exec \"$@\"", "sh"]
-box = Box(t, INI, env={"HOME": t.dir, "TZ": "UTC"}, flags=["-m"], wrap=ENTER)
+box = Box(t, INI + OTHER, env={"HOME": t.dir, "TZ": "UTC"}, flags=["-m"], wrap=ENTER)
 NOISE = random.Random(5).randbytes(2 << 20)
 
 
@@ -117,8 +128,8 @@ class Answer:
         return f"{self.status} {self.type} {self.body[:600]!r}"
 
 
-def call(method, target, body=None, **fields):
-    c = http.client.HTTPConnection(*HERE, timeout=60)
+def call(method, target, body=None, address=HERE, **fields):
+    c = http.client.HTTPConnection(*address, timeout=60)
     chunked = body is not None and not isinstance(body, (bytes, str, dict, list))
     if isinstance(body, (dict, list)):
         body = json.dumps(body)
@@ -398,6 +409,19 @@ def streams():
     while k := s.recv(1 << 20):
         got = (got + k)[-2000:]
     ok(b'"type":"error"' in got and b'"type":"complete"' not in got, "a file that becomes shorter: an error, no end", got[-300:])
+    os.truncate(path, 500 << 20)
+    s = socket.create_connection(HERE)
+    s.sendall(b"POST /api/read/stream HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" %
+              len(body) + body)
+    got = s.recv(1000)
+    for p in children(ch):
+        with open(f"/proc/{p}/cmdline") as f:
+            if "file worker" in f.read():
+                os.kill(p, signal.SIGKILL)
+    while k := s.recv(1 << 20):
+        got = (got + k)[-3000:]
+    ok(re.search(rb'\ndata: {"type":"error","error":"[^"]+"}\n\n', got) and b'"type":"complete"' not in got,
+       "its worker is killed: the same, after whatever there was", got[-400:])
     os.unlink(path)
 
 
@@ -541,6 +565,39 @@ def relative():
     ok(read(at("rel/sub/~/x")) == b"x", "~ is a name like others", r)
     r = post("/api/write", {"path": "c.txt", "content": "y", "sessionId": "another"})
     ok(r.status == 200 and read(f"{work}/c.txt") == b"y", "a session that there is not begins in /workspace", r)
+
+
+def as_nobody():
+    """as another user"""
+    def ask(route, **body):
+        return post(f"/api/{route}", body, address=("127.0.0.1", nobodys))
+
+    nobody = pwd.getpwnam("nobody")
+    os.mkdir(at("n"), 0o777)
+    os.chmod(at("n"), 0o777)
+    r = ask("write", path=at("n/deep/a"), content="x")
+    st = [os.stat(at(p)).st_uid for p in ("n/deep", "n/deep/a")] if r.status == 200 else r
+    ok(st == [nobody.pw_uid] * 2, "what it makes is its own", st)
+    secret = put("n/secret", "x", 0o600)
+    os.mkdir(at("n/closed"), 0o700)
+    ok(ask("read", path=secret).fails(403, "PERMISSION_DENIED", path=secret), "what it may not read")
+    ok(ask("read/stream", path=secret).events()[0]["type"] == "error", "nor as a stream")
+    r = ask("write", path=secret, content="y")
+    ok(r.fails(500, "FILESYSTEM_ERROR", path=secret) and read(secret) == b"x", "nor write", r)
+    ok(ask("list-files", path=at("n/closed")).fails(403, "PERMISSION_DENIED"), "nor list")
+    ok(ask("exists", path=at("n/closed/x")).json["exists"] is False, "nor see")
+    ok(ask("watch", path=at("n/closed")).fails(403, "PERMISSION_DENIED"), "nor watch")
+    ok(ask("mkdir", path=at("n/closed/x")).fails(500, "FILESYSTEM_ERROR"), "nor fill")
+    os.chmod(at("n"), 0o755)
+    ok(ask("delete", path=at("n/secret")).fails(403, "PERMISSION_DENIED") and os.path.exists(secret), "nor delete")
+    r = ask("backup/create", dir=at("n"), archivePath="/var/backups/nobody")
+    ok(r.fails(500, "BACKUP_CREATE_FAILED") and not os.path.exists(f"{backups}/nobody"), "nor back up", r)
+    os.unlink(secret)
+    os.rmdir(at("n/closed"))
+    r = ask("backup/create", dir=at("n"), archivePath="/var/backups/nobody")
+    ok(r.status == 200, "but what it may", r)
+    r = ask("backup/restore", dir=at("n"), archivePath="/var/backups/nobody")
+    ok(r.fails(500, "BACKUP_RESTORE_FAILED") and read(at("n/deep/a")) == b"x", "nor restore where it may not write", r)
 
 
 # --- watch
@@ -903,7 +960,7 @@ def up():
 
 
 wait_for(up)
-rows(t, "files", (writes, bad_writes, large_writes, reads, bad_reads, streams, directories, moves, relative))
+rows(t, "files", (writes, bad_writes, large_writes, reads, bad_reads, streams, directories, moves, relative, as_nobody))
 rows(t, "watches", (watches, bad_watches, checks))
 if shutil.which("git"):
     rows(t, "git", (git, ignored))
@@ -915,5 +972,8 @@ channel = box.role("channel")
 most = 64 * 2 + 40  # the watches that count are there still
 ok(settled(lambda: fds(channel), lambda n: n < most) < most, "nothing is left open", fds(channel))
 status, seconds = box.end()
+for d in made:
+    with contextlib.suppress(OSError):
+        os.rmdir(d)
 ok(status == 0 and seconds < 5, "the box ends", f"{status} after {seconds} s\n{box}")
 t.done()

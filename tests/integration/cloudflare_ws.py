@@ -98,7 +98,7 @@ class Mux(WebSocket):
                 return None
 
     def events(self, name):
-        return [json.loads(m["data"]) for m in self.seen.get(name, []) if m["type"] == "stream"]
+        return [json.loads(m["data"]) for m in self.seen.get(name, []) if m["type"] == "stream" and m["data"]]
 
     def call(self, name, method, path, body=None, **more):
         self.ask(name, method, path, body, **more)
@@ -624,8 +624,16 @@ def channel_restarts():
 
 
 wait_for(up)
+quiet = Mux(timeout=60)
+quiet.ask("q", "POST", "/api/execute/stream", {"command": "sleep 32; echo x", "sessionId": "quiet"})
 rows(t, "/ws", (plain_replies, many_at_once, streams, large_ones, slow_reader, bad_requests, frames, guards))
 rows(t, "/ws/pty", (terminal_basics, terminal_words, viewers, slow_viewer, sessions_of_terminals, shells))
+done = quiet.answer("q")
+life = [m for m in quiet.seen["q"] if m["type"] == "stream" and not m["data"]]
+ok(done["status"] == 200 and len(life) == 1 and life[0] == {"type": "stream", "id": "q", "data": ""} and
+   [e["type"] for e in quiet.events("q")] == ["start", "stdout", "complete"],
+   "a stream that says nothing for 30 s shows that it lives", quiet.seen)
+quiet.drop()
 for name in session_names():
     post("/api/session/delete", {"sessionId": name})
 channel = box.role("channel")

@@ -196,6 +196,14 @@ static void archives(void) {
     IS(FILE_BAD_ARCHIVE, go_with(u, (struct run){ .in = bytes, .in_len = n }), "one that is none");
     OK(is_there("tar/to/kept") && names_in("tar/to") == 3, "change nothing, and leave nothing");
     bytes[0] ^= 1;
+    shell("cd tar/to && seq -f before-%g 40 | xargs touch && mkdir volume && cd ../.. && mount -t "
+          "tmpfs none tar/to/volume && touch tar/to/volume/v");
+    IS(FILE_BUSY, go_with(u, (struct run){ .in = bytes, .in_len = n }), "over a mount: %s",
+       last.t.why);
+    OK(is_there("tar/to/volume/v") && is_there("tar/to/kept") && is_there("tar/to/a.c") &&
+           names_in("tar/to") == 44,
+       "all is as it was: %d", names_in("tar/to"));
+    shell("umount tar/to/volume && rmdir tar/to/volume && rm tar/to/before-*");
     struct run r = { .hold = true };
     run_begin(&r, u);
     turns_until(&r.opened);

@@ -240,7 +240,8 @@ static void begun_started(struct cf_launch *l, struct job *j, const char *why) {
     if (j)
         job_attach(j, &e->reader, -1, false);
     else
-        cf_fail(e->x, CF_PROCESS_ERROR, NULL, "Failed to start the process: %s", why);
+        cf_fail(e->x, l->deleted ? CF_SESSION_DESTROYED : CF_PROCESS_ERROR, NULL,
+                "Failed to start the process: %s", why);
 }
 
 /* --- routes ----------------------------------------------------------------------------------- */
@@ -265,8 +266,7 @@ static struct exec *exec_new(struct http_exchange *x, yyjson_val *body) {
 static void launch(struct exec *e, struct cf_session *s, yyjson_val *body) {
     if (!cf_launch_take(&e->launch, e->x, body))
         return;
-    e->launch.session = s;
-    cf_launch(&e->launch);
+    cf_launch(&e->launch, s);
 }
 
 static void start(struct http_exchange *x, yyjson_val *body, struct cf_session *s) {

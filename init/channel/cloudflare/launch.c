@@ -201,6 +201,7 @@ static struct job *start(struct cf_launch *l, const char *state, struct err *e) 
 static void go(struct cf_launch *l, const char *state) {
     struct err e = { 0 };
     struct job *j = start(l, state, &e);
+    l->session = NULL;
     l->started(l, j, j ? NULL : *e.text ? e.text : "out of memory");
 }
 
@@ -213,15 +214,20 @@ static void state_known(struct cf_run *r) {
         go(l, state);
     else if (r->how == CF_RUN_ENDED) /* so there is no state any more */
         go(l, "");
-    else
-        l->started(l, NULL, r->how == CF_RUN_DELETED ? "the session was deleted" : r->why);
+    else {
+        l->session = NULL;
+        l->deleted = r->how == CF_RUN_DELETED;
+        l->started(l, NULL, l->deleted ? "the session was deleted" : r->why);
+    }
 }
 
 static void box_is_ready(struct cf_wait *w) { go(CONTAINER_OF(w, struct cf_launch, wait), ""); }
 
-void cf_launch(struct cf_launch *l) {
+void cf_launch(struct cf_launch *l, struct cf_session *session) {
     l->wait.ready = box_is_ready;
-    if (!l->session) {
+    l->session = session;
+    (void)snprintf(l->session_id, sizeof l->session_id, "%s", session ? session->id : "");
+    if (!session) {
         if (!cf_wait_begin(&l->wait, l->x, HOLD_SESSIONS))
             go(l, "");
         return;

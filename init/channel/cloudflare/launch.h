@@ -9,16 +9,18 @@
 struct cf_run;
 
 struct cf_launch {
-    struct cf_session *session; /* NULL: none */
-    struct slice command;       /* owned */
-    const char **env;           /* of this command only; owned, one block; NULL */
-    char *cwd;                  /* owned; NULL: the session's */
-    char id[JOB_TEXT];          /* of its process */
-    bool alone;                 /* no process to be listed */
-    int64_t limit_ms;           /* until all of it is killed; 0: never */
+    struct cf_session *session;       /* NULL: none, or it has started: the session may go then */
+    char session_id[CF_SESSION_TEXT]; /* "": none */
+    struct slice command;             /* owned */
+    const char **env;                 /* of this command only; owned, one block; NULL */
+    char *cwd;                        /* owned; NULL: the session's */
+    char id[JOB_TEXT];                /* of its process */
+    bool alone;                       /* no process to be listed */
+    int64_t limit_ms;                 /* until all of it is killed; 0: never */
     /* Called once, from the loop, or without a session from within cf_launch(): the job, which
      * is starting and has to be attached to now; NULL: `why`. */
     void (*started)(struct cf_launch *l, struct job *j, const char *why);
+    bool deleted; /* why: the session was */
     /* private */
     struct channel *channel;
     const char *user;
@@ -37,8 +39,8 @@ bool cf_has_command(struct http_exchange *x, yyjson_val *body);
 /* Take what the body of a request asks for: command, env, cwd, and processId or a new one. False,
  * and it has been answered; then and in the end, cf_launch_release(). */
 bool cf_launch_take(struct cf_launch *l, struct http_exchange *x, yyjson_val *body);
-/* Go: after the commands that the session has been given before. */
-void cf_launch(struct cf_launch *l);
+/* Go: after the commands that the session (NULL: none) has been given before. */
+void cf_launch(struct cf_launch *l, struct cf_session *session);
 /* If it has not started, it will not. */
 void cf_launch_release(struct cf_launch *l);
 

@@ -40,6 +40,7 @@ struct mux_call {
     bool begun; /* its body, or the data of an event */
     enum mux_field field;
     bool is_data; /* the line's name: data, else event */
+    bool comment; /* the line is one */
     char name[8], event[32];
     uint8_t nname, nevent;
     struct slice rest; /* of a stream's bytes: those of the next events */

@@ -46,15 +46,27 @@ static void end_event(struct mux_call *c) {
     c->nevent = 0;
 }
 
+/* A sign of life: clients give a stream up that says nothing for 5 minutes, and pass over data that
+ * is blank. */
+static void say_nothing(struct mux_call *c) {
+    mux_say_head(c, "stream");
+    say(c, ",\"data\":\"\"}");
+    mux_say_end(c);
+}
+
 static void end_line(struct mux_call *c) {
     if (c->field == MUX_NAME && c->nname == 0)
         end_event(c);
+    if (c->comment && !c->begun)
+        say_nothing(c);
+    c->comment = false;
     c->field = MUX_NAME;
     c->nname = 0;
 }
 
 /* A colon: what follows is the value. A name without one is none of ours. */
 static void end_name(struct mux_call *c) {
+    c->comment = c->nname == 0;
     c->is_data = c->nname == 4 && memcmp(c->name, "data", 4) == 0;
     bool is_event = c->nname == 5 && memcmp(c->name, "event", 5) == 0;
     c->field = c->is_data || is_event ? MUX_SPACE : MUX_IGNORED;
@@ -96,7 +108,7 @@ size_t mux_events(struct mux_call *c, const char *bytes, size_t n) {
     size_t at = 0;
     while (at < n) {
         if (bytes[at] == '\n') {
-            bool ends = c->begun && c->field == MUX_NAME && c->nname == 0;
+            bool ends = (c->begun && c->field == MUX_NAME && c->nname == 0) || c->comment;
             end_line(c);
             at++;
             if (ends)

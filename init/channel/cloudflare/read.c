@@ -130,11 +130,14 @@ static void begin_stream(struct reading *r) {
     r->begun = true;
 }
 
-/* What has gone wrong is an event, too, also before there is another one. */
+/* What has gone wrong is an event, too, also before there is another one. The one before may not be
+ * whole, where the worker was killed: it ends here in any case. */
 static void fail_stream(struct reading *r) {
     char buf[960];
     struct text t = TEXT(buf);
-    if (!r->begun)
+    if (r->begun)
+        http_send(r->x, "\n\n", 2);
+    else
         begin_stream(r);
     text_add(&t, "{\"type\":\"error\"");
     cf_put(&t, "error", r->task.fault == FILE_NOT_FOUND ? "File not found" : r->task.why);

@@ -88,6 +88,33 @@ static void look_at_mute(struct timer *t) {
     timer_arm(loop_of(r), t, span_ms(MUTE_MS));
 }
 
+/* Those that a shell has left behind which gave their command up, and that have not heeded TERM. */
+struct left {
+    struct timer timer;
+    struct job_reader reader; /* so that the job stays */
+    struct job_since since;
+};
+
+static void kill_left(struct timer *t) {
+    struct left *l = CONTAINER_OF(t, struct left, timer);
+    (void)job_signal_since(l->reader.job, SIGKILL, l->since);
+    job_detach(&l->reader);
+    free(l);
+}
+
+static void no_news(struct job_reader *r) { (void)r; }
+
+void cf_run_left(const struct cf_run *r, struct job *j) {
+    struct left *l = kill(-j->leader, 0) == 0 ? calloc(1, sizeof *l) : NULL;
+    if (!l)
+        return;
+    l->timer.fire = kill_left;
+    l->reader.ready = no_news;
+    l->since = r->began;
+    job_attach(j, &l->reader, -1, false);
+    timer_arm(loop_of(r), &l->timer, span_ms(TERM_MS));
+}
+
 static void press(struct timer *t) {
     struct cf_run *r = CONTAINER_OF(t, struct cf_run, patience);
     struct job *j = shell_of(r)->reader.job;

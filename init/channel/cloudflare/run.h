@@ -59,6 +59,8 @@ void cf_run_state(const struct cf_run *r, char out[PATH_MAX]);
 
 /* Begin, in a shell that is idle. False: `why`. */
 bool cf_run_begin(struct cf_run *r);
+/* Its shell has ended for that it had timed out: what is left of it is killed, if it stays. */
+void cf_run_left(const struct cf_run *r, struct job *j);
 /* It is over, in whatever way: tell, and free it. */
 void cf_run_end(struct cf_run *r, enum cf_run_how how, int status);
 /* The same, from the loop: nothing had to be run for that. */

@@ -124,12 +124,14 @@ static bool has_saved(const struct cf_shell *sh) {
 
 static void shell_ended(struct cf_shell *sh) {
     struct cf_session *s = session_of(sh);
-    const struct job *j = sh->reader.job;
+    struct job *j = sh->reader.job;
     struct cf_run *r = sh->busy ? first_run(sh) : NULL;
     bool failed = j->state == JOB_FAILED;
     int status = cf_exit_status(j);
     if (r && failed)
         (void)snprintf(r->why, sizeof r->why, "%s", j->why);
+    if (r && r->given_up)
+        cf_run_left(r, j);
     let_go(sh);
     sh->busy = false;
     sh->saved = sh->changed = r && r->given_up && has_saved(sh);

@@ -56,8 +56,8 @@ static void send_begin(struct stream *s) {
     if (s->of_process) {
         cf_put(&t, "status", cf_process_status(j));
     } else {
-        if (s->launch.session)
-            cf_put(&t, "sessionId", s->launch.session->id);
+        if (*s->launch.session_id)
+            cf_put(&t, "sessionId", s->launch.session_id);
         cf_put_number(&t, "pid", j->leader);
         cf_put(&t, "processId", j->tag);
     }
@@ -185,7 +185,8 @@ static const struct http_handler waiting = { .over = over_before };
 
 /* It never executed. */
 static void fail(struct stream *s, const char *why) {
-    cf_fail(s->x, CF_STREAM_START_ERROR, NULL, "Failed to start the command: %s", why);
+    cf_fail(s->x, s->launch.deleted ? CF_SESSION_DESTROYED : CF_STREAM_START_ERROR, NULL,
+            "Failed to start the command: %s", why);
 }
 
 static void news(struct job_reader *r) {
@@ -233,9 +234,8 @@ void cf_execute_stream(struct http_exchange *x, yyjson_val *body) {
     struct stream *s = stream_new(x);
     if (!s || !cf_launch_take(&s->launch, x, body))
         return;
-    s->launch.session = session;
     s->launch.started = started;
-    cf_launch(&s->launch);
+    cf_launch(&s->launch, session);
 }
 
 void cf_process_stream(struct http_exchange *x, yyjson_val *body) {

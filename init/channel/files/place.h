@@ -46,10 +46,9 @@ void xattrs_copy(int in, int out, const char *prefix);
 int copy_tree(struct worker *w, int from_dir, const char *from, int to_dir, const char *to);
 /* Remove it and all below it; `path` is for messages. Not being there is no error. */
 int remove_tree(struct worker *w, int dir, const char *name, const char *path);
-/* Remove all that is in `dir` but `name`. */
-int empty_but(struct worker *w, int dir, const char *name);
-/* Move all that is in `from` into `to`, which is on the same file system. */
-int move_all(struct worker *w, int from, int to);
+/* Make what is in `with`, a directory right below `dir`, the content of `dir`. On failure `dir` has
+ * what it had. What remains of `with` is the caller's to remove. */
+int replace_content(struct worker *w, int dir, const char *with);
 /* Undo what is half made, also for one who is no longer wanted. */
 void tidy_tree(struct worker *w, int dir, const char *name);
 

@@ -1,4 +1,5 @@
-/* A directory's content, instead of another's. */
+/* A directory's content, instead of another's: first what is there goes aside, by renames, which
+ * can be undone; it is removed last. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,45 +10,65 @@
 #include "base/own.h"
 #include "channel/files/place.h"
 
-/* `act` for each name in the directory. What it does there does not disturb the reading: names are
- * read from the start until nothing is left to do. */
-static int for_each(struct worker *w, int dir, const char *but,
-                    int (*act)(struct worker *w, int dir, const char *name, int to), int to) {
-    AUTO_FD int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+enum { HOW = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+
+static bool is_one_of(const char *name, const char *const *list) {
+    while (*list && strcmp(name, *list) != 0)
+        list++;
+    return *list != NULL;
+}
+
+/* Names are read again from the start until there is nothing left to be moved: a directory that
+ * changes while it is read may leave some out (readdir(3)). */
+static int move_all(struct worker *w, int from, int to, const char *const *but) {
+    AUTO_FD int fd = openat(from, ".", HOW);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (!d)
-        return fail_sys(w, errno, "read directory %s", w->path);
+        return fail_sys(w, errno, "read a directory in %s", w->path);
     (void)fd_take(&fd);
     int rc = 0;
-    for (bool acted = true; rc == 0 && acted;) {
-        acted = false;
+    for (bool moved = true; rc == 0 && moved;) {
+        moved = false;
         rewinddir(d);
         for (const struct dirent *e; rc == 0 && (e = readdir(d));) {
-            if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-                (but && strcmp(e->d_name, but) == 0))
+            if (is_one_of(e->d_name, but))
                 continue;
-            acted = true;
-            rc = worker_wanted(w);
-            if (rc == 0)
-                rc = act(w, dir, e->d_name, to);
+            moved = true;
+            if (renameat(from, e->d_name, to, e->d_name) < 0)
+                rc = fail_sys(w, errno, "move %s out of the way or into place in %s", e->d_name,
+                              w->path);
         }
     }
     (void)closedir(d);
     return rc;
 }
 
-static int remove_it(struct worker *w, int dir, const char *name, int to) {
-    (void)to;
-    return remove_tree(w, dir, name, name);
+/* All of `dir` but the two into `old`, then all of `with` into `dir`. */
+static int swap(struct worker *w, int dir, int with, int old, const char *const *but) {
+    static const char *const none[] = { ".", "..", NULL };
+    int rc = move_all(w, dir, old, but);
+    bool was = w->tidying, half = rc == 0;
+    if (rc == 0)
+        rc = move_all(w, with, dir, none);
+    if (rc == 0)
+        return 0;
+    w->tidying = true; /* what has gone wrong is said already */
+    if (half)
+        (void)move_all(w, dir, with, but);
+    (void)move_all(w, old, dir, none);
+    w->tidying = was;
+    return rc;
 }
 
-static int move_it(struct worker *w, int dir, const char *name, int to) {
-    return renameat(dir, name, to, name) < 0 ? fail_sys(w, errno, "move %s into %s", name, w->path)
-                                             : 0;
+int replace_content(struct worker *w, int dir, const char *with) {
+    char aside[NAME_MAX + 1];
+    temp_name(aside, "replaced");
+    AUTO_FD int new = openat(dir, with, HOW);
+    AUTO_FD int made = make_dir(w, dir, aside, 0700);
+    AUTO_FD int old = made < 0 ? -1 : openat(dir, aside, HOW);
+    if (new < 0 || old < 0)
+        return fail_sys(w, errno, "make room in %s", w->path);
+    int rc = swap(w, dir, new, old, (const char *const[]){ ".", "..", with, aside, NULL });
+    tidy_tree(w, dir, aside);
+    return rc;
 }
-
-int empty_but(struct worker *w, int dir, const char *name) {
-    return for_each(w, dir, name, remove_it, -1);
-}
-
-int move_all(struct worker *w, int from, int to) { return for_each(w, from, NULL, move_it, to); }

@@ -392,9 +392,7 @@ static int untar_instead(struct worker *w, int root) {
     if (rc == 0)
         rc = worker_wanted(w);
     if (rc == 0)
-        rc = empty_but(w, root, name);
-    if (rc == 0)
-        rc = move_all(w, temp, root);
+        rc = replace_content(w, root, name);
     tidy_tree(w, root, name);
     return rc;
 }

@@ -231,7 +231,8 @@ int job_signal(struct job *j, int sig, enum job_scope scope);
 
 struct job_since job_now(void); /* as of this moment */
 /* Send `sig` to what the leader has started since then, and to what came of that; neither to the
- * leader itself nor to anybody who was there before. 0; -ESRCH when it has ended. */
+ * leader itself nor to anybody who was there before. Also after its end, within seconds of it. 0;
+ * -ESRCH: nobody is left of its group. */
 int job_signal_since(struct job *j, int sig, struct job_since since);
 
 /* The client that started it has gone and it was not to be detached: HUP to the tree, and KILL 2 s

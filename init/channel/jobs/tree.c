@@ -52,9 +52,9 @@ static size_t targets_of(const struct job *j, struct walk_target t[2]) {
                                        .leads = is_there(j),
                                        .sigs = j->sigs,
                                        .group_had = j->group_had };
-    if (j->later_sigs)
+    if (j->later_sigs) /* its session is still its, if anybody is left in it (setsid(2)) */
         t[n++] = (struct walk_target){ .leader = j->leader,
-                                       .leads = is_there(j),
+                                       .leads = true,
                                        .sigs = j->later_sigs,
                                        .below = true,
                                        .since = j->since };
@@ -163,7 +163,7 @@ struct job_since job_now(void) {
 }
 
 int job_signal_since(struct job *j, int sig, struct job_since since) {
-    if (j->reaped || j->state == JOB_FAILED)
+    if (j->state == JOB_FAILED || (kill(-j->leader, 0) < 0 && errno == ESRCH))
         return -ESRCH;
     j->later_sigs |= SIGNAL_BIT(sig);
     j->since = since;

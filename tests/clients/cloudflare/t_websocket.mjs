@@ -3,7 +3,12 @@ import assert from 'node:assert/strict'
 import { check, done, gone, mark, running, sleep, until } from './tap.mjs'
 import { events, failsWith, printed, versions } from './sandbox.mjs'
 
-for (const { v, sdk, sandbox: sb, client, make, old } of await versions('websocket', 'ws')) {
+const all = await versions('websocket', 'ws')
+const silent = all.map(async ({ sdk, make }) =>
+  events(sdk, await (await make()).execStream('sleep 32; echo x')),
+)
+
+for (const { v, sdk, sandbox: sb, client, make, old } of all) {
   await check(`${v}: exec`, async () => {
     const r = await sb.exec('echo out; echo err >&2; exit_with() { return 3; }; exit_with')
     assert.deepEqual(
@@ -94,5 +99,19 @@ for (const { v, sdk, sandbox: sb, client, make, old } of await versions('websock
     assert.ok(await until(async () => (await other.exec('echo 3')).stdout.trim() === '3'))
   })
 }
+
+for (const [i, { v }] of all.entries())
+  await check(
+    `${v}: a stream that says nothing for half a minute`,
+    async () => {
+      const told = await silent[i]
+      assert.deepEqual(
+        told.map((e) => e.type),
+        ['start', 'stdout', 'complete'],
+      )
+      assert.equal(printed(told, 'stdout'), 'x\n')
+    },
+    40,
+  )
 
 done()
