@@ -66,7 +66,7 @@ int box_act(struct http_exchange *x, int unit, enum unit_act act,
     struct wire_unit_do m = { .head = WIRE_HEAD(WIRE_UNIT_DO, struct wire_unit_do),
                               .ticket = ++ch->ticket,
                               .unit = unit,
-                              .act = act };
+                              .act = (int32_t)act };
     if (ch->asked >= MAX_ASKED)
         return -EAGAIN;
     struct wait *w = wait_new(x, &ch->unit_waits);

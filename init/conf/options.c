@@ -585,7 +585,7 @@ static const struct option channel_options[] = {
     { "users", CHANNEL(WORDS, users), "", "names or UIDs",
       "Who else may ask where auth is peer." },
     { "origins", CHANNEL(WORDS, origins), "", "origins",
-      "Web pages that may ask, such as https://example.org; others are refused. With dialect e2b all may, unless some are named; with dialect cloudflare this holds for WebSockets, which browsers make through the Worker." },
+      "Web pages that may ask, such as https://example.org; others are refused. With dialect e2b all may, unless some are named; with dialect cloudflare this holds for terminals, whose WebSockets a Worker passes on as the browser made them." },
     { "mode", opt_mode, NULL, FIELD(unsigned, struct channel_conf, mode), "0600", "octal",
       "Mode of a unix socket's file." },
     { "user", CHANNEL(TEXT_, user), "", "NAME|UID",

@@ -353,7 +353,8 @@ def frames():
     w.drop()
     for fields, status, what in (({"Upgrade": None}, 426, "no upgrade"),
                                  ({"Sec-WebSocket-Version": "8"}, 426, "version 8"),
-                                 ({"Sec-WebSocket-Key": "short"}, 400, "a key that is none")):
+                                 ({"Sec-WebSocket-Key": "short"}, 400, "a key that is none"),
+                                 ({"Origin": "https://a.example"}, 403, "a web page")):
         c = http.client.HTTPConnection(*HERE, timeout=10)
         have = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
                 "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", **fields}
@@ -367,6 +368,9 @@ def frames():
 def guards():
     """who may"""
     there = ("127.0.0.1", guarded)
+    w = WebSocket(HERE, "/ws/pty?sessionId=paged", fields=[("Origin", "https://a.example")])
+    ok(w.read()[0] in (TEXT, BINARY), "a web page's terminal, as a Worker passes it on")
+    w.drop()
     for target in ("/ws", "/ws/pty?sessionId=x"):
         try:
             WebSocket(there, target)

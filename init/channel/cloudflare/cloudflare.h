@@ -13,8 +13,8 @@
 extern const struct http_route cf_routes[]; /* all of them */
 extern const size_t cf_nroutes;
 
-/* http_site's. Any web page may ask for a WebSocket, since those come through from browsers, unless
- * [channel] origins says which; for all else it has to be named there. */
+/* http_site's. Any web page may ask for a terminal's WebSocket, since those come through from
+ * browsers, unless [channel] origins says which; for all else it has to be named there. */
 bool cf_admit(struct http_exchange *x);
 void cf_refuse(struct http_exchange *x, int status, const char *message);
 void cf_preflight(struct http_exchange *x);

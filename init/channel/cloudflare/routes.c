@@ -111,7 +111,8 @@ static void add_cors(struct http_exchange *x) {
 
 /* The Worker asks without one; a WebSocket for a terminal it passes on as the browser made it. */
 static bool admit_origin(struct http_exchange *x) {
-    if (!http_field(&x->head, "Origin").s || gate_origin(x, x->head.upgrade))
+    bool terminal = x->head.upgrade && http_is(x->head.path, "/ws/pty");
+    if (!http_field(&x->head, "Origin").s || gate_origin(x, terminal))
         return true;
     cf_refuse(x, 403, "requests from browsers are refused: [channel] origins says whose not");
     return false;
