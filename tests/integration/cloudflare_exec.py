@@ -603,6 +603,14 @@ def survive(b):
             Api(port).exec(f"echo >{here}/talking; i=0; while [ $((i += 1)) -le 3000 ]; do echo a line; done; "
                            "sleep 0.5; DONE=$i", "talks")
 
+    def hang():
+        with contextlib.suppress(Exception):
+            Api(port).exec(f"KEEP=7; echo >{here}/hanging; while :; do :; done", "hangs", timeoutMs=2000)
+
+    hanger = threading.Thread(target=hang)
+    hanger.start()
+    wait_for(lambda: os.path.exists(f"{here}/hanging"))
+    os.unlink(f"{here}/hanging")
     talker = threading.Thread(target=talk)
     c.exec("true", "talks")
     with contextlib.suppress(FileNotFoundError):
@@ -615,6 +623,10 @@ def survive(b):
     c.close()
     c.up()
     talker.join()
+    hanger.join()
+    began = time.monotonic()
+    a = c.exec("echo $KEEP", "hangs")
+    ok(a.out == "7" and time.monotonic() - began < 5, "a command's time goes on", (a, time.monotonic() - began))
     a = c.exec("echo ${DONE-none}", "talks")
     ok(a.out == "3001", "a command that prints goes on", a)
     ok(c.get("/api/session/list").json()["data"].count("s") == 1, "sessions are there")
