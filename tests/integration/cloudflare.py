@@ -72,7 +72,7 @@ class Stream:
     def next(self):
         """The next event, or None at the end."""
         lines = []
-        while line := self.r.fp.readline() if not self.r.chunked else self._line():
+        while line := self._line():
             if line.startswith(b":"):
                 self.comments += 1
             elif line == b"\n" and lines:

@@ -5,6 +5,7 @@ import contextlib
 import http.server
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -602,6 +603,14 @@ def survive(b):
             Api(port).exec(f"echo >{here}/talking; i=0; while [ $((i += 1)) -le 3000 ]; do echo a line; done; "
                            "sleep 0.5; DONE=$i", "talks")
 
+    def hang():
+        with contextlib.suppress(Exception):
+            Api(port).exec(f"KEEP=7; echo >{here}/hanging; while :; do :; done", "hangs", timeoutMs=2000)
+
+    hanger = threading.Thread(target=hang)
+    hanger.start()
+    wait_for(lambda: os.path.exists(f"{here}/hanging"))
+    os.unlink(f"{here}/hanging")
     talker = threading.Thread(target=talk)
     c.exec("true", "talks")
     with contextlib.suppress(FileNotFoundError):
@@ -614,6 +623,10 @@ def survive(b):
     c.close()
     c.up()
     talker.join()
+    hanger.join()
+    began = time.monotonic()
+    a = c.exec("echo $KEEP", "hangs")
+    ok(a.out == "7" and time.monotonic() - began < 5, "a command's time goes on", (a, time.monotonic() - began))
     a = c.exec("echo ${DONE-none}", "talks")
     ok(a.out == "3001", "a command that prints goes on", a)
     ok(c.get("/api/session/list").json()["data"].count("s") == 1, "sessions are there")
@@ -623,6 +636,66 @@ def survive(b):
     s = c.stream("/api/process/live/stream").all()
     ok("after\n" in s.data("stdout") and s.last["exitCode"] == 4, "and those that run", s)
     ok(c.exec_stream("echo $A").data("stdout") == "7\n", "and what they know")
+
+
+@bash_only
+def storm(b):
+    """all of it at once, by many, for a while"""
+    end, strange = time.monotonic() + 10, []
+
+    def one(k, rng):
+        s, p = f"storm{rng.randrange(5)}", f"storm{rng.randrange(12)}"
+        command = rng.choice(["echo x; echo y >&2", "echo 'x", "exit 3", "kill -9 $$", "seq 100000", "(sleep 0.2; seq 9) & :", "set -e; false"])
+        act = rng.randrange(12)
+        if act < 4:
+            a = k.exec(command, s)
+            good = a.status == 410 or (a.status == 200 and (not command.startswith("echo x") or a.out == "x"))
+        elif act == 4:
+            a = k.exec(rng.choice(["sleep 9", "while :; do :; done", "x=$(sleep 9)", "sleep 9 | cat"]), s, timeoutMs=rng.randrange(1, 150))
+            good = a.status in (410, 500)
+        elif act < 7:
+            a = k.stream("/api/execute/stream", {"command": command, "sessionId": s})
+            if a.status == 200 and rng.random() < 0.5:
+                a.all()
+            good = a.status in (200, 410) and (not a.ended or a.last["type"] == "complete")
+            a.close()
+        elif act == 7:
+            a = k.start("sleep 5", s, processId=p)
+            good = a.status in (200, 410)
+        elif act == 8:
+            a = k.delete(f"/api/process/{p}") if rng.random() < 0.8 else k.delete("/api/process/kill-all")
+            good = a.status in (200, 404)
+        elif act == 9:
+            a = k.post(rng.choice(["/api/session/create", "/api/session/delete"]), {"id": s, "sessionId": s})
+            good = a.status in (200, 409) or a.fails(500, "INTERNAL_ERROR", "not found")
+        elif act == 10:
+            a = k.exec("echo $Q; pwd", s, env={"Q": "1"}, cwd="/usr")
+            good = a.status == 410 or a.out == "1\n/usr"
+        else:
+            a = k.get(rng.choice(["/api/process/list", f"/api/process/{p}/logs", "/api/session/list"]))
+            good = a.status in (200, 404)
+        if not good:
+            strange.append((act, command, a))
+
+    def client(seed):
+        k, rng = Api(port), random.Random(seed)
+        while time.monotonic() < end:
+            try:
+                one(k, rng)
+            except Exception as e:
+                strange.append((seed, repr(e)))
+                return
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(10)]
+    for x in threads:
+        x.start()
+    for x in threads:
+        x.join()
+    ok(not strange, "each is answered as it should be", strange[:5])
+    ok([c.exec("echo on", f"storm{i}").out for i in range(5)] == ["on"] * 5, "and all goes on after it")
+    ok(c.delete("/api/process/kill-all").good(), "all can be ended")
+    for i in range(5):
+        c.post("/api/session/delete", {"sessionId": f"storm{i}"})
 
 
 # --- ports
@@ -780,7 +853,7 @@ def guarded():
 # --- boxes
 
 ROWS = (misc, sessions, whose, execute, mishaps, endings, apart, children_behind, timeouts, order, parallel, much, alone, streams, state,
-        state_bash, much_stream, processes, kills, survive, ports, absent)
+        state_bash, much_stream, processes, kills, storm, survive, ports, absent)
 only = os.environ.get("ROWS", "").split()  # for a look at some of them
 BASH = [p for p in ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash") if os.path.exists(p)]
 HIDE = "".join(f"mount --bind {t.dir}/none {p}\n" for p in sorted({os.path.realpath(p) for p in BASH}))

@@ -27,6 +27,7 @@ enum {
 #define FRAME_BEFORE  "before"  /* variables and directory of one command */
 #define FRAME_AFTER   "after"   /* and back */
 #define FRAME_CONTROL "control" /* the FIFO: lines "SERIAL STATUS" */
+#define FRAME_LIMIT   "limit"   /* the time of the command that runs; not the shell's to read */
 
 struct frame_shell {
     const char *dir; /* absolute */

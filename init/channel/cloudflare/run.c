@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/own.h"
@@ -207,6 +208,33 @@ static int write_files(struct cf_run *r, const struct frame_shell *f, struct err
     return rc == 0 && (r->env || r->cwd) ? write_apart(r, f, e) : rc;
 }
 
+/* For the next channel, should this one end before the command does: when, and who was there when
+ * it began. Without it that would run for as long as it likes. */
+static void record_limit(struct cf_run *r) {
+    char buf[96];
+    struct text t = TEXT(buf);
+    struct err e;
+    text_add(&t, "%" PRId64 " %" PRIu64 " %d\n", instant_add(loop_of(r)->now, r->timeout).ns,
+             r->began.ticks, (int)r->began.last);
+    r->limited = cf_dir_write(shell_of(r)->dir_fd, geteuid(), FRAME_LIMIT, t.buf, t.len, &e) == 0;
+}
+
+void cf_run_resume(struct cf_run *r) {
+    char text[96] = "", *end = text;
+    AUTO_FD int fd = openat(shell_of(r)->dir_fd, FRAME_LIMIT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat st;
+    r->timeout = SPAN_NEVER;
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
+        read(fd, text, sizeof text - 1) > 0) {
+        int64_t left = strtoll(text, &end, 10) - loop_of(r)->now.ns;
+        r->began.ticks = strtoull(end, &end, 10);
+        r->began.last = (pid_t)strtol(end, &end, 10);
+        r->timeout = left > span_ms(1).ns ? (span){ left } : span_ms(1);
+        r->limited = true;
+    }
+    cf_run_submit(r);
+}
+
 bool cf_run_begin(struct cf_run *r) {
     struct cf_shell *sh = shell_of(r);
     const struct frame_shell f = { .dir = sh->dir, .bash = sh->bash };
@@ -229,17 +257,22 @@ bool cf_run_begin(struct cf_run *r) {
     r->limit.fire = time_over;
     r->patience.fire = press;
     r->mute.fire = look_at_mute;
-    if (!span_is_never(r->timeout)) {
+    if (span_is_never(r->timeout))
+        return true;
+    if (!r->limited) {
         r->began = job_now();
-        timer_arm(loop_of(r), &r->limit, r->timeout);
+        record_limit(r);
     }
+    timer_arm(loop_of(r), &r->limit, r->timeout);
     return true;
 }
 
 /* --- its end ---------------------------------------------------------------------------------- */
 
-static void remove_pipes(struct cf_run *r) {
+static void remove_files(struct cf_run *r) {
     char name[32];
+    if (r->limited)
+        (void)unlinkat(shell_of(r)->dir_fd, FRAME_LIMIT, 0);
     for (int i = 0; r->serial && r->command && i < 2; i++) {
         cf_pipe_done(&r->pipes[i]);
         numbered(name, i == 0 ? "out" : "err", r->serial);
@@ -252,7 +285,7 @@ void cf_run_end(struct cf_run *r, enum cf_run_how how, int status) {
     timer_stop(&r->patience);
     timer_stop(&r->mute);
     list_remove(&r->link);
-    remove_pipes(r);
+    remove_files(r);
     r->status = status;
     tell(r, how);
     run_free(r);

@@ -40,6 +40,7 @@ struct cf_run {
     struct timer patience; /* until what was to end it is taken to have failed */
     struct timer mute;     /* between looks, once there is no output any more */
     struct job_since began;
+    bool limited;  /* FRAME_LIMIT is there */
     bool given_up; /* it has timed out */
     bool pressed;  /* and did not end for being asked */
     bool asked;    /* its shell has something to read, that says nothing */
@@ -54,6 +55,10 @@ void cf_run_leave(struct cf_run *r);
 /* A file that a shell can read to be as the session's is; "": as it was at its beginning. Of a run
  * without a command that is done. */
 void cf_run_state(const struct cf_run *r, char out[PATH_MAX]);
+
+/* What an earlier channel has left to be run: ask the shell for its state, once it is free; and the
+ * time of the command that it may still be running is kept. */
+void cf_run_resume(struct cf_run *r);
 
 /* --- for shell.c ------------------------------------------------------------------------------ */
 

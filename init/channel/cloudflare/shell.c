@@ -298,8 +298,7 @@ bool cf_shell_resume(struct cf_session *s, struct job *j) {
     sh->frame_len = 1; /* to end what may have been written in part */
     sh->frame[0] = '\n';
     sh->changed = true;
-    r->timeout = SPAN_NEVER;
-    cf_run_submit(r);
+    cf_run_resume(r);
     return true;
 }
 
