@@ -336,11 +336,11 @@ static void refuses_structure(void) {
         const char *text, *message;
     } rows[] = {
         { "log = json\n", "a.ini:1: 'log' stands before any [section]" },
-        { "[mian]\n",
-          "a.ini:1: [mian] is not a section; there are [pinnace], [engine], [dns], [net], [main], "
-          "[channel NAME], [service NAME] (did you mean [main]?)" },
+        { "[mian]\n", "a.ini:1: [mian] is not a section; there are [pinnace], [engine], [dns], "
+                      "[net], [machine], [main], "
+                      "[channel NAME], [service NAME] (did you mean [main]?)" },
         { "\n\n[zzzzzzzzz]\n", "a.ini:3: [zzzzzzzzz] is not a section; there are [pinnace], "
-                               "[engine], [dns], [net], [main], [channel NAME], "
+                               "[engine], [dns], [net], [machine], [main], [channel NAME], "
                                "[service NAME]" },
         { "[main]\ncomand = x\n", "a.ini:2: main.comand: no such key (did you mean command?)" },
         { "[service web]\nrestrat = always\n",
@@ -527,10 +527,10 @@ static void refuses_channels(void) {
           "a.ini:3: channel local.mode: given twice" },
         { "[chanel local]\n",
           "a.ini:1: [chanel local] is not a section; there are [pinnace], [engine], [dns], [net], "
-          "[main], [channel NAME], [service NAME]" },
+          "[machine], [main], [channel NAME], [service NAME]" },
         { "[channels]\n",
           "a.ini:1: [channels] is not a section; there are [pinnace], [engine], [dns], [net], "
-          "[main], [channel NAME], [service NAME]" },
+          "[machine], [main], [channel NAME], [service NAME]" },
     };
     struct conf c;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {

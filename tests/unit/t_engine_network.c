@@ -105,7 +105,7 @@ static void rootless(struct engine_facts *f) {
     f->uid = 1000;
     f->rootless_script = f->rootlesskit = f->newuidmap = f->rootless_net = f->tun = true;
 }
-static void no_nat(struct engine_facts *f) { f->nf_tables = NFT_DENIED; }
+static void no_nat(struct engine_facts *f) { f->nf_tables = NFT_ABSENT; }
 
 /* --- what comes of it --- */
 
