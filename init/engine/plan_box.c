@@ -55,7 +55,9 @@ void plan_cgroup(struct planner *p) {
     }
     bool remount = !f->cgroup_writable && f->cgroup_read_only && planner_has_cap(p, CAP_SYS_ADMIN);
     if (!f->cgroup_writable && !remount) {
-        planner_note(p, LOG_WARN, "/sys/fs/cgroup %s: nested containers cannot have limits",
+        planner_note(p, LOG_WARN,
+                     "/sys/fs/cgroup %s: no cgroup can be made there, so nested containers "
+                     "cannot be started",
                      f->cgroup_read_only ? "is read-only" : "belongs to somebody else");
         return;
     }

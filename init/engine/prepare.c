@@ -143,7 +143,9 @@ static bool divide_cgroup(const struct engine_plan *plan, pid_t init_pid) {
     struct err why;
     int rc = plan->cgroup_remount ? cgroup_remount(root) : 0;
     if (rc < 0) {
-        log_warn(UNIT, "%s is read-only and stays so: %s; nested containers cannot have limits",
+        log_warn(UNIT,
+                 "%s is read-only and stays so: %s; no cgroup can be made there, so nested "
+                 "containers cannot be started",
                  root, strerror(-rc));
         return false;
     }
