@@ -10,7 +10,7 @@ import time
 from collections import namedtuple
 
 from netlab import TOPOLOGIES, VIP, World, missing_tools, run_cells, split
-from tap import Tap
+from tap import Tap, wait_for
 
 FALLBACK = "8.8.8.8"  # what dockerd gives to containers when all it has is a loopback resolver
 Spec = namedtuple("Spec", "topology firewall mode order net_admin pid1 read_only rp_filter",
@@ -112,6 +112,8 @@ def story(spec, cell):
             w.nest()
     for step in (engines, box) if spec.order == "before" else (box, engines):
         step()
+    if spec.mode and spec.topology.startswith("TA"):
+        wait_for(w.narrowed)  # net_changes.py measures how long that takes
     found = w.measure()
     wrong = {key for key in found if found[key] == (key in failures(spec))}
     return {"found": found, "look": w.look() if wrong else "", "took": time.monotonic() - began}

@@ -853,6 +853,10 @@ class World:
                              records={"engine.dagger.local": [gateway]})
         self.nested_resolver = gateway
 
+    def narrowed(self):
+        """Has the box's uplink no network any more, but routes to hosts?"""
+        return not self.dind.run("ip", "-4", "route", "show", "dev", "eth0", "proto", "kernel")
+
     # --- what works
 
     def measure(self):
