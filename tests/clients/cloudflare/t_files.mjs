@@ -85,6 +85,17 @@ for (const transport of ['http', 'websocket'])
       )
     })
 
+    if (transport === 'http' && !old)
+      await check(`${name}: a stream of 1 GiB`, async () => {
+        const path = `${dir()}/huge`
+        fs.writeFileSync(path, 'begin')
+        fs.truncateSync(path, 2 ** 30)
+        let bytes = 0
+        for await (const chunk of sdk.streamFile(await sb.readFileStream(path))) bytes += chunk.length
+        assert.equal(bytes, 2 ** 30)
+        fs.rmSync(path)
+      })
+
     await check(`${name}: a stream that nobody reads to its end`, async () => {
       const path = `${dir()}/large`
       fs.writeFileSync(path, noise(8_000_000))
