@@ -53,7 +53,20 @@ static bool add_output(struct cf_long *l, const char *name, struct cf_output *o)
     return named;
 }
 
-/* The exchange is the answer's then. */
+/* The exchange is the answer's then. `whole`: all of it has found memory; l may be NULL else. */
+static void give_answer(struct exec *e, struct cf_long *l, bool whole) {
+    struct http_exchange *x = e->x;
+    if (!whole) {
+        cf_long_free(l);
+        cf_no_memory(x, "an answer");
+        return;
+    }
+    exec_free(e);
+    x->ctx = NULL;
+    x->handler = NULL;
+    cf_long_answer(x, l);
+}
+
 static void answer_output(struct exec *e, int status, struct cf_output *out,
                           struct cf_output *err) {
     struct http_exchange *x = e->x;
@@ -72,16 +85,9 @@ static void answer_output(struct exec *e, int status, struct cf_output *out,
         cf_put(&t, "sessionId", e->session);
     text_add(&t, "}");
     struct cf_long *l = cf_long_new();
-    if (!l || !add_output(l, head, out) || !add_output(l, ",\"stderr\":", err) ||
-        !add_output(l, ",\"command\":", &e->command) || !cf_long_text(l, tail)) {
-        cf_long_free(l);
-        cf_no_memory(x, "an answer");
-        return;
-    }
-    exec_free(e);
-    x->ctx = NULL;
-    x->handler = NULL;
-    cf_long_answer(x, l);
+    give_answer(e, l,
+                l && add_output(l, head, out) && add_output(l, ",\"stderr\":", err) &&
+                    add_output(l, ",\"command\":", &e->command) && cf_long_text(l, tail));
 }
 
 static void put_start_of(struct text *t, const char *name, const struct cf_output *o) {
@@ -224,15 +230,7 @@ static void begun_news(struct job_reader *r) {
     cf_put_now(&t);
     text_add(&t, "}");
     struct cf_long *l = cf_long_new();
-    if (!l || !add_output(l, head, &e->command) || !cf_long_text(l, tail)) {
-        cf_long_free(l);
-        cf_no_memory(x, "an answer");
-        return;
-    }
-    exec_free(e);
-    x->ctx = NULL;
-    x->handler = NULL;
-    cf_long_answer(x, l);
+    give_answer(e, l, l && add_output(l, head, &e->command) && cf_long_text(l, tail));
 }
 
 static void begun_started(struct cf_launch *l, struct job *j, const char *why) {
