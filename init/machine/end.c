@@ -1,12 +1,15 @@
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #ifdef __x86_64__
 #include <sys/io.h>
 #endif
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -16,7 +19,7 @@
 #include "sys/file.h"
 
 #define UNIT "machine"
-enum { NOTIFY_MS = 2000 };
+enum { NOTIFY_MS = 2000, CONSOLE_MS = 1000 };
 
 static void tell(int status) {
     const char *address = getenv("NOTIFY_SOCKET");
@@ -42,6 +45,16 @@ static int how_off(enum machine_off off) {
     return (int)how[off];
 }
 
+/* A serial line is slower than the end of the machine: the last words would be lost. Not for ever,
+ * for somebody may have stopped the terminal. */
+static void drain_console(void) {
+    int left = 0;
+    for (int ms = 0; ms < CONSOLE_MS && ioctl(2, TIOCOUTQ, &left) == 0 && left > 0; ms++)
+        (void)poll(NULL, 0, 1);
+    if (left == 0)
+        (void)tcdrain(2); /* what is in the device itself */
+}
+
 /* QEMU's isa-debug-exit ends there and then, with 2 * status + 1. */
 static void write_port(unsigned port, int status) {
 #ifdef __x86_64__
@@ -61,6 +74,7 @@ void machine_end(const struct machine_conf *c, int status) {
     tell(status);
     sync();
     (void)mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL); /* so that its journal is clean */
+    drain_console();
     if (c->exit_port)
         write_port(c->exit_port, status);
     if (reboot(how) < 0)
