@@ -55,8 +55,11 @@ static void notify_up(struct box *b) {
         (void)notify_run(b);
         return;
     }
-    pid_t pid = b->notifier.pid ? 0 : b->sys->fork(b->sys, &r, NULL);
+    struct err e = { 0 };
+    pid_t pid = b->notifier.pid ? 0 : b->sys->fork(b->sys, &r, &e);
     b->notifier.exited = notified;
+    if (pid < 0)
+        log_warn(NULL, "NOTIFY_SOCKET %s is not told: %s", b->notify_up, e.text);
     if (pid > 0)
         children_add(&b->children, &b->notifier, pid);
 }
