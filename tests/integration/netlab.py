@@ -19,6 +19,7 @@ import ctypes
 import json
 import os
 import random
+import re
 import select
 import selectors
 import shutil
@@ -271,6 +272,11 @@ class Net:
         """IPv4 addresses with their lengths."""
         lines = self.run("ip", "-4", "-o", "addr", "show", "dev", link).splitlines()
         return [line.split()[3] for line in lines]
+
+    def links(self):
+        """Their whole names: a veth of dockerd's may well contain another's."""
+        lines = self.run("ip", "-o", "link").splitlines()
+        return [re.split("[:@]", line.split()[1])[0] for line in lines]
 
 
 def family_of(address):

@@ -266,6 +266,11 @@ struct feeding {
     size_t n, at;
 };
 
+/* Said with the code of a process that is gone, for a client's write may meet its end a moment
+ * before or after: the CLI takes that for the end of its input, any other for its own failure,
+ * and what the command printed would be lost. */
+static const char reader_gone[] = "error writing to stdin: its reader has gone";
+
 /* 1: all of it is written; 0: await room; -EPIPE. */
 static int feed(struct feeding *f) {
     while (f->at < f->n) {
@@ -329,7 +334,7 @@ struct sending {
 static void sent(struct sending *s) {
     int rc = feed(&s->f);
     if (rc < 0)
-        e2b_fail(s->x, E2B_INTERNAL, "error writing to stdin: its reader has gone");
+        e2b_fail(s->x, E2B_NOT_FOUND, "%s", reader_gone);
     else if (rc > 0)
         e2b_reply_empty(s->x);
 }
@@ -399,7 +404,7 @@ static void input_start(struct input_stream *in, struct proto *p, yyjson_val *st
 static void input_feed(struct input_stream *in) {
     int rc = feed(&in->f);
     if (rc < 0)
-        input_fail(in, E2B_INTERNAL, "error writing to stdin: its reader has gone");
+        input_fail(in, E2B_NOT_FOUND, reader_gone);
     if (rc > 0)
         mem_release(&in->f.bytes);
 }

@@ -70,12 +70,14 @@ await check('exec: output, variables, user, folder, exit code', async () => {
 
 await check('exec: what is piped into it', async () => {
   const body = noise(1 << 20)
-  const [sum, none] = await Promise.all([
+  const [sum, some, deaf] = await Promise.all([
     run([...CLI, 'sandbox', 'exec', id, 'sha256sum'], body).ended,
     run([...CLI, 'sandbox', 'exec', id, 'head -c 10 >/dev/null; echo enough'], body).ended,
+    run([...CLI, 'sandbox', 'exec', id, 'exec <&-; sleep 1; echo deaf'], body).ended,
   ])
   assert.equal(sum.out.split(' ')[0], sha256(body), sum.err)
-  assert.match(none.out, /enough/)
+  assert.equal(some.out, 'enough\n', some.err)
+  assert.equal(deaf.out, 'deaf\n', deaf.err)
 })
 
 await check('exec: in the background, and killed', async () => {

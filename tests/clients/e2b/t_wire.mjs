@@ -602,6 +602,29 @@ await check('input of the wrong kind, or of none', async () => {
   refused(await raw.call(`${P}/CloseStdin`, { process: { pid: 4000000 } }), 404, 'not_found')
 })
 
+await check('input that its reader has had enough of: as if the process had gone', async () => {
+  const { pid, stream } = await start('exec </dev/null; echo deaf; sleep 1; echo after', {
+    stdin: true,
+  })
+  assert.equal(printed([await stream.next()]).toString(), 'deaf\n')
+  refused(
+    await raw.call(`${P}/SendInput`, { process: { pid }, input: { stdin: 'eA==' } }),
+    404,
+    'not_found',
+    /its reader has gone/,
+  )
+  assert.equal(printed(await stream.rest()).toString(), 'after\n')
+
+  const full = await start('sleep 1', { stdin: true })
+  const stdin = base64('x'.repeat(200000))
+  refused(
+    await raw.call(`${P}/SendInput`, { process: { pid: full.pid }, input: { stdin } }),
+    404,
+    'not_found',
+  )
+  assert.equal((await full.stream.rest()).at(-1).event.end.exited, true)
+})
+
 await check('a terminal', async () => {
   const { pid, stream } = await start('stty size; read x; stty size; echo "<$x>"', {
     pty: { size: { cols: 70, rows: 20 } },
