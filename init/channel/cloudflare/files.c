@@ -7,22 +7,21 @@
 
 #include "base/own.h"
 #include "channel/cloudflare/session.h"
+#include "channel/file_answer.h"
 
 struct call {
-    struct file_task task;
-    struct http_exchange *x;
+    struct file_answer out;
     enum file_op op;
     const char *operation; /* in errors */
     bool into;             /* of a move: mv's */
     bool recursive;
-    char *path, *to;             /* as asked for; owned */
-    bool begun, piped, finished; /* of a list */
+    char *path, *to; /* as asked for; owned */
 };
 
 static void call_over(struct http_exchange *x, bool cut) {
     (void)cut;
-    struct call *c = x->ctx;
-    file_cancel(&c->task);
+    struct call *c = CONTAINER_OF(x->ctx, struct call, out);
+    file_cancel(&c->out.task);
     free(c->path);
     free(c->to);
     free(c);
@@ -36,7 +35,7 @@ static void answer_ok(struct call *c) {
     AUTO_FREE char *buf = malloc(CF_TEXT);
     struct text t = { .buf = buf, .cap = CF_TEXT };
     if (!buf) {
-        cf_no_memory(c->x, "an answer");
+        cf_no_memory(c->out.x, "an answer");
         return;
     }
     cf_put(&t, "path", c->path);
@@ -44,19 +43,19 @@ static void answer_ok(struct call *c) {
         cf_put_flag(&t, "recursive", c->recursive);
     if (c->op == FILE_MOVE)
         cf_put(&t, "newPath", c->to);
-    cf_ok(c->x, &t);
+    cf_ok(c->out.x, &t);
 }
 
 static void answer_exists(struct call *c, bool exists) {
     AUTO_FREE char *buf = malloc(CF_TEXT);
     struct text t = { .buf = buf, .cap = CF_TEXT };
     if (!buf) {
-        cf_no_memory(c->x, "an answer");
+        cf_no_memory(c->out.x, "an answer");
         return;
     }
     cf_put(&t, "path", c->path);
     cf_put_flag(&t, "exists", exists);
-    cf_ok(c->x, &t);
+    cf_ok(c->out.x, &t);
 }
 
 /* As the mkdir(1) that the package's server runs. */
@@ -66,8 +65,8 @@ static void fail_mkdir(struct call *c) {
     cf_put(&t, "path", c->path);
     text_add(&t, ",\"options\":{\"recursive\":%s}", c->recursive ? "true" : "false");
     cf_put_number(&t, "exitCode", 1);
-    cf_put(&t, "stderr", c->task.why);
-    cf_fail(c->x, CF_FILESYSTEM_ERROR, &t, "Failed to create directory: %s", c->task.why);
+    cf_put(&t, "stderr", c->out.task.why);
+    cf_fail(c->out.x, CF_FILESYSTEM_ERROR, &t, "Failed to create directory: %s", c->out.task.why);
 }
 
 static bool is_away(enum file_fault fault) {
@@ -76,9 +75,9 @@ static bool is_away(enum file_fault fault) {
 }
 
 static void answer_fault(struct call *c) {
-    enum file_fault fault = c->task.fault;
+    enum file_fault fault = c->out.task.fault;
     struct file_task absent = { .fault = FILE_NOT_FOUND };
-    struct cf_failure f = { .operation = c->operation, .path = c->path, .task = &c->task };
+    struct cf_failure f = { .operation = c->operation, .path = c->path, .task = &c->out.task };
     if (c->op == FILE_STAT && is_away(fault)) {
         answer_exists(c, false);
         return;
@@ -93,7 +92,7 @@ static void answer_fault(struct call *c) {
         f.task = &absent;
     if (c->op == FILE_MOVE)
         f.plain = fault != FILE_NOT_FOUND && fault != FILE_NOT_DIR;
-    cf_file_fail(c->x, &f);
+    cf_file_fail(c->out.x, &f);
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */
@@ -140,50 +139,33 @@ static void put_listed(const struct file_entry *e, size_t index, struct text *ou
     text_add(out, "}");
 }
 
-/* The end of the pipe is no proof: only with the worker's verdict is a list whole. */
-static void conclude(struct call *c) {
+static void whole(struct file_answer *out) {
     char buf[UTC_TEXT + 128];
     struct text t = TEXT(buf);
-    if (!c->piped || !c->finished)
-        return;
-    if (c->task.fault != FILE_OK) {
-        http_cut(c->x);
-        return;
-    }
     text_add(&t, "]");
-    cf_put_number(&t, "count", (int64_t)c->task.info.entries);
+    cf_put_number(&t, "count", (int64_t)out->task.info.entries);
     cf_put_now(&t);
     text_add(&t, "}");
-    http_send(c->x, t.buf, t.len);
-    http_end(c->x);
-}
-
-static void piped(struct http_exchange *x, int64_t moved) {
-    struct call *c = x->ctx;
-    c->piped = true;
-    if (moved < 0)
-        http_cut(x);
-    else
-        conclude(c);
+    if (out->task.fault == FILE_OK)
+        http_send(out->x, t.buf, t.len);
+    file_answer_close(out);
 }
 
 static void opened(struct file_task *t) {
-    struct call *c = CONTAINER_OF(t, struct call, task);
+    struct call *c = CONTAINER_OF(t, struct call, out.task);
     AUTO_FREE char *buf = malloc(CF_TEXT);
     struct text head = { .buf = buf, .cap = CF_TEXT };
     if (!buf) {
-        cf_no_memory(c->x, "a list");
+        cf_no_memory(c->out.x, "a list");
         return;
     }
     text_add(&head, "{\"success\":true");
     cf_put(&head, "path", c->path);
     text_add(&head, ",\"files\":[");
-    c->begun = true;
-    http_add_field(c->x, "Cache-Control", "no-store");
-    http_begin(c->x, 200, "application/json", -1);
-    http_send(c->x, head.buf, head.len);
-    file_go(t, 0, 0);
-    http_send_pipe(c->x, t->data, -1, piped);
+    http_add_field(c->out.x, "Cache-Control", "no-store");
+    http_begin(c->out.x, 200, "application/json", -1);
+    http_send(c->out.x, head.buf, head.len);
+    file_answer_send(&c->out, t->data, 0, 0);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -194,11 +176,10 @@ static void put_exists(const struct file_entry *e, size_t index, struct text *ou
 }
 
 static void finished(struct file_task *t) {
-    struct call *c = CONTAINER_OF(t, struct call, task);
-    c->finished = true;
-    if (c->begun)
-        conclude(c);
-    else if (t->fault != FILE_OK)
+    struct call *c = CONTAINER_OF(t, struct call, out.task);
+    if (file_answer_finished(&c->out))
+        return;
+    if (t->fault != FILE_OK)
         answer_fault(c);
     else if (c->op == FILE_STAT)
         answer_exists(c, t->text && *t->text == '1');
@@ -221,20 +202,20 @@ static struct call *call_new(struct http_exchange *x, enum file_op op, const cha
         cf_no_memory(x, "a request");
         return NULL;
     }
-    c->x = x;
     c->op = op;
     c->operation = operation;
-    c->task.opened = opened;
-    c->task.finished = finished;
-    x->ctx = c;
+    c->out = (struct file_answer){
+        .x = x, .length = -1, .whole = whole, .task.opened = opened, .task.finished = finished
+    };
+    x->ctx = &c->out;
     x->handler = &call_handler;
     return c;
 }
 
 static void begin(struct call *c, const struct file_req *asked) {
     struct file_req q = *asked;
-    q.user = cf_user(c->x);
-    if (file_begin(&channel_of(c->x)->files, &c->task, &q, NULL) < 0)
+    q.user = cf_user(c->out.x);
+    if (file_begin(&channel_of(c->out.x)->files, &c->out.task, &q, NULL) < 0)
         answer_fault(c);
 }
 

@@ -8,16 +8,15 @@
 #include "base/own.h"
 #include "channel/cloudflare/files.h"
 #include "channel/cloudflare/session.h"
+#include "channel/file_answer.h"
 
 enum encoding { BY_CONTENT, AS_TEXT, AS_BASE64 };
 
 struct reading {
-    struct file_task task;
-    struct http_exchange *x;
+    struct file_answer out;
     char *path; /* as asked for; owned */
     enum encoding encoding;
     bool stream;
-    bool begun, piped, finished;
 };
 
 /* --- what it is: the same in the worker and here ---------------------------------------------- */
@@ -59,9 +58,23 @@ static size_t put_base64(const char *bytes, size_t n, bool last, struct text *ou
     return used;
 }
 
+typedef size_t put_bytes(const char *bytes, size_t n, bool last, struct text *out);
+
+static put_bytes *put_fitting(const struct file_info *info) {
+    return is_text(info) ? put_text : put_base64;
+}
+
+static size_t put_event(put_bytes *put, const char *bytes, size_t n, bool last, struct text *out) {
+    static const char begin[] = "data: {\"type\":\"chunk\",\"data\":\"", end[] = "\"}\n\n";
+    text_put(out, begin, sizeof begin - 1);
+    size_t used = put(bytes, n, last, out);
+    text_put(out, end, sizeof end - 1);
+    return used;
+}
+
 static size_t put_plain(const struct file_info *info, const char *bytes, size_t n, bool last,
                         struct text *out) {
-    return is_text(info) ? put_text(bytes, n, last, out) : put_base64(bytes, n, last, out);
+    return put_fitting(info)(bytes, n, last, out);
 }
 static size_t put_plain_text(const struct file_info *info, const char *bytes, size_t n, bool last,
                              struct text *out) {
@@ -73,31 +86,19 @@ static size_t put_plain_base64(const struct file_info *info, const char *bytes, 
     (void)info;
     return put_base64(bytes, n, last, out);
 }
-
-static const char event[] = "data: {\"type\":\"chunk\",\"data\":\"", event_end[] = "\"}\n\n";
-
 static size_t put_chunk(const struct file_info *info, const char *bytes, size_t n, bool last,
                         struct text *out) {
-    text_put(out, event, sizeof event - 1);
-    size_t used = put_plain(info, bytes, n, last, out);
-    text_put(out, event_end, sizeof event_end - 1);
-    return used;
+    return put_event(put_fitting(info), bytes, n, last, out);
 }
 static size_t put_chunk_text(const struct file_info *info, const char *bytes, size_t n, bool last,
                              struct text *out) {
     (void)info;
-    text_put(out, event, sizeof event - 1);
-    size_t used = put_text(bytes, n, last, out);
-    text_put(out, event_end, sizeof event_end - 1);
-    return used;
+    return put_event(put_text, bytes, n, last, out);
 }
 static size_t put_chunk_base64(const struct file_info *info, const char *bytes, size_t n, bool last,
                                struct text *out) {
     (void)info;
-    text_put(out, event, sizeof event - 1);
-    size_t used = put_base64(bytes, n, last, out);
-    text_put(out, event_end, sizeof event_end - 1);
-    return used;
+    return put_event(put_base64, bytes, n, last, out);
 }
 
 static file_render_content *const renders[2][3] = {
@@ -108,7 +109,7 @@ static file_render_content *const renders[2][3] = {
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static void put_kind(struct text *t, const struct reading *r) {
-    const struct file_info *info = &r->task.info;
+    const struct file_info *info = &r->out.task.info;
     char type[sizeof info->type] = "";
     bool text = r->encoding == BY_CONTENT ? is_text(info) : r->encoding == AS_TEXT;
     cf_put(t, "encoding", text ? "utf-8" : "base64");
@@ -121,13 +122,13 @@ static void send_event(struct reading *r, const struct text *t) {
     char buf[1024];
     struct text e = TEXT(buf);
     text_add(&e, "data: %s\n\n", t->buf);
-    http_send(r->x, e.buf, e.len);
+    http_send(r->out.x, e.buf, e.len);
 }
 
 static void begin_stream(struct reading *r) {
-    http_add_field(r->x, "Cache-Control", "no-cache");
-    http_begin(r->x, 200, "text/event-stream", -1);
-    r->begun = true;
+    http_add_field(r->out.x, "Cache-Control", "no-cache");
+    http_begin(r->out.x, 200, "text/event-stream", -1);
+    r->out.begun = true;
 }
 
 /* What has gone wrong is an event, too, also before there is another one. The one before may not be
@@ -135,40 +136,40 @@ static void begin_stream(struct reading *r) {
 static void fail_stream(struct reading *r) {
     char buf[960];
     struct text t = TEXT(buf);
-    if (r->begun)
-        http_send(r->x, "\n\n", 2);
+    if (r->out.begun)
+        http_send(r->out.x, "\n\n", 2);
     else
         begin_stream(r);
     text_add(&t, "{\"type\":\"error\"");
-    cf_put(&t, "error", r->task.fault == FILE_NOT_FOUND ? "File not found" : r->task.why);
+    cf_put(&t, "error", r->out.task.fault == FILE_NOT_FOUND ? "File not found" : r->out.task.why);
     text_add(&t, "}");
     send_event(r, &t);
-    http_end(r->x);
+    http_end(r->out.x);
 }
 
 /* A directory is not found: the package's server looks for files. */
 static void fail(struct reading *r) {
     struct file_task as = { .fault = FILE_NOT_FOUND };
-    bool none = r->task.fault == FILE_IS_DIR || r->task.fault == FILE_NOT_DIR;
+    bool none = r->out.task.fault == FILE_IS_DIR || r->out.task.fault == FILE_NOT_DIR;
     struct cf_failure f = { .operation = "file.read",
                             .path = r->path,
-                            .task = none ? &as : &r->task };
+                            .task = none ? &as : &r->out.task };
     if (r->stream)
         fail_stream(r);
     else
-        cf_file_fail(r->x, &f);
+        cf_file_fail(r->out.x, &f);
 }
 
 static void fail_size(struct reading *r) {
     char buf[CF_ERROR];
     struct text t = TEXT(buf);
-    long long size = (long long)r->task.info.st.st_size;
+    long long size = (long long)r->out.task.info.st.st_size;
     cf_put(&t, "path", r->path);
     cf_put(&t, "operation", "file.read");
     cf_put_number(&t, "actualSize", size);
     cf_put_number(&t, "maxSize", MAX_CF_READ);
     struct cf_error e = { .code = CF_FILE_TOO_LARGE, .operation = "file.read", .context = t.buf };
-    cf_error(r->x, &e,
+    cf_error(r->out.x, &e,
              "File too large: %.4200s has %lld bytes, and at most %d can be read at once; use "
              "readFileStream()",
              r->path, size, MAX_CF_READ);
@@ -183,44 +184,30 @@ static void end_document(struct reading *r) {
     put_kind(&t, r);
     cf_put_now(&t);
     text_add(&t, "}");
-    http_send(r->x, t.buf, t.len);
+    http_send(r->out.x, t.buf, t.len);
 }
 
 static void end_events(struct reading *r) {
     char buf[128];
     struct text t = TEXT(buf);
     text_add(&t, "{\"type\":\"complete\"");
-    cf_put_number(&t, "bytesRead", r->task.info.st.st_size);
+    cf_put_number(&t, "bytesRead", r->out.task.info.st.st_size);
     text_add(&t, "}");
     send_event(r, &t);
 }
 
-/* The end of the pipe is no proof: only with the worker's verdict is a content whole. */
-static void conclude(struct reading *r) {
-    if (!r->piped || !r->finished)
-        return;
-    if (r->task.fault != FILE_OK && r->stream) {
+static void whole(struct file_answer *out) {
+    struct reading *r = CONTAINER_OF(out, struct reading, out);
+    bool good = out->task.fault == FILE_OK;
+    if (r->stream && !good) {
         fail_stream(r);
-        return;
-    }
-    if (r->task.fault != FILE_OK) {
-        http_cut(r->x);
         return;
     }
     if (r->stream)
         end_events(r);
-    else
+    else if (good)
         end_document(r);
-    http_end(r->x);
-}
-
-static void piped(struct http_exchange *x, int64_t moved) {
-    struct reading *r = x->ctx;
-    r->piped = true;
-    if (moved < 0)
-        http_cut(x);
-    else
-        conclude(r);
+    file_answer_close(out);
 }
 
 static void begin_events(struct reading *r) {
@@ -237,21 +224,20 @@ static bool begin_document(struct reading *r) {
     AUTO_FREE char *buf = malloc(CF_TEXT);
     struct text t = { .buf = buf, .cap = CF_TEXT };
     if (!buf) {
-        cf_no_memory(r->x, "an answer");
+        cf_no_memory(r->out.x, "an answer");
         return false;
     }
     text_add(&t, "{\"success\":true");
     cf_put(&t, "path", r->path);
     text_add(&t, ",\"content\":\"");
-    http_add_field(r->x, "Cache-Control", "no-store");
-    http_begin(r->x, 200, "application/json", -1);
-    r->begun = true;
-    http_send(r->x, t.buf, t.len);
+    http_add_field(r->out.x, "Cache-Control", "no-store");
+    http_begin(r->out.x, 200, "application/json", -1);
+    http_send(r->out.x, t.buf, t.len);
     return true;
 }
 
 static void opened(struct file_task *t) {
-    struct reading *r = CONTAINER_OF(t, struct reading, task);
+    struct reading *r = CONTAINER_OF(t, struct reading, out.task);
     if (!r->stream && t->info.st.st_size > MAX_CF_READ) {
         fail_size(r);
         return;
@@ -260,23 +246,19 @@ static void opened(struct file_task *t) {
         begin_events(r);
     else if (!begin_document(r))
         return;
-    file_go(t, 0, (uint64_t)t->info.st.st_size);
-    http_send_pipe(r->x, t->data, -1, piped);
+    file_answer_send(&r->out, t->data, 0, (uint64_t)t->info.st.st_size);
 }
 
 static void finished(struct file_task *t) {
-    struct reading *r = CONTAINER_OF(t, struct reading, task);
-    r->finished = true;
-    if (r->begun)
-        conclude(r);
-    else if (t->fault != FILE_OK)
+    struct reading *r = CONTAINER_OF(t, struct reading, out.task);
+    if (!file_answer_finished(&r->out) && t->fault != FILE_OK)
         fail(r);
 }
 
 static void over(struct http_exchange *x, bool cut) {
     (void)cut;
-    struct reading *r = x->ctx;
-    file_cancel(&r->task);
+    struct reading *r = CONTAINER_OF(x->ctx, struct reading, out);
+    file_cancel(&r->out.task);
     free(r->path);
     free(r);
 }
@@ -306,13 +288,15 @@ static void begin(struct http_exchange *x, yyjson_val *body, bool stream) {
         cf_no_memory(x, "a request");
         return;
     }
-    *r = (struct reading){ .x = x,
-                           .path = kept,
+    *r = (struct reading){ .path = kept,
                            .encoding = encoding_of(body),
                            .stream = stream,
-                           .task.opened = opened,
-                           .task.finished = finished };
-    x->ctx = r;
+                           .out = { .x = x,
+                                    .length = -1,
+                                    .whole = whole,
+                                    .task.opened = opened,
+                                    .task.finished = finished } };
+    x->ctx = &r->out;
     x->handler = &handler;
     struct file_req q = { .op = FILE_READ,
                           .path = absolute,
@@ -320,7 +304,7 @@ static void begin(struct http_exchange *x, yyjson_val *body, bool stream) {
                           .content = renders[stream][r->encoding],
                           .sniff = true,
                           .check_text = !cf_media_type(absolute) };
-    if (file_begin(&channel_of(x)->files, &r->task, &q, NULL) < 0)
+    if (file_begin(&channel_of(x)->files, &r->out.task, &q, NULL) < 0)
         fail(r);
 }
 

@@ -11,6 +11,7 @@
 #include "channel/e2b/fields.h"
 #include "channel/e2b/filesystem.h"
 #include "channel/e2b/signature.h"
+#include "channel/file_answer.h"
 #include "channel/filter.h"
 #include "channel/gate.h"
 #include "channel/gzip.h"
@@ -123,62 +124,47 @@ void content_entry(const struct file_entry *e, size_t index, struct text *out) {
  */
 
 struct reading {
-    struct file_task task;
+    struct file_answer out;
     struct filter filter;
-    struct http_exchange *x;
     char user[E2B_USER_TEXT];
-    int packed;     /* what comes out of the filter; -1: there is none */
-    int64_t length; /* of what is sent; -1: as it comes */
-    bool begun;     /* the answer */
-    bool piped;     /* to the end */
-    bool finished;
+    int packed; /* what comes out of the filter; -1: there is none */
 };
 
 static void reading_over(struct http_exchange *x, bool cut) {
     (void)cut;
-    struct reading *r = x->ctx;
+    struct reading *r = CONTAINER_OF(x->ctx, struct reading, out);
     filter_stop(&r->filter);
-    file_cancel(&r->task);
+    file_cancel(&r->out.task);
     fd_close(&r->packed);
     free(r);
 }
 
 static const struct http_handler reading_handler = { .over = reading_over };
 
-/* Without a length, the end of the pipe is no proof: only with the verdicts of the worker and of
- * the filter is the answer whole. */
-static void conclude(struct reading *r) {
-    if (!r->piped || !r->finished || filter_runs(&r->filter) || r->length >= 0)
+/* The filter has its say, too. */
+static void whole(struct file_answer *out) {
+    struct reading *r = CONTAINER_OF(out, struct reading, out);
+    if (filter_runs(&r->filter))
         return;
-    if (r->task.fault == FILE_OK && r->filter.status == GZIP_DONE)
-        http_end(r->x);
+    if (r->filter.status == GZIP_DONE)
+        file_answer_close(out);
     else
-        http_cut(r->x);
+        http_cut(out->x);
 }
 
-static void packed_all(struct filter *f) { conclude(CONTAINER_OF(f, struct reading, filter)); }
-
-static void piped(struct http_exchange *x, int64_t moved) {
-    struct reading *r = x->ctx;
-    r->piped = true;
-    if (r->length < 0 && moved >= 0)
-        conclude(r);
-    else if (moved == r->length)
-        http_end(x);
-    else
-        http_cut(x);
+static void packed_all(struct filter *f) {
+    file_answer_conclude(&CONTAINER_OF(f, struct reading, filter)->out);
 }
 
 static void send_plain(struct reading *r, int status, struct http_range part) {
-    r->begun = true;
-    r->length = (int64_t)part.len;
-    http_begin(r->x, status, r->task.info.type, r->length);
-    if (r->length == 0) {
-        http_end(r->x);
-        return;
-    }
-    file_go(&r->task, part.from, part.len);
-    http_send_pipe(r->x, r->task.data, r->length, piped);
+    struct file_answer *out = &r->out;
+    out->begun = true;
+    out->length = (int64_t)part.len;
+    http_begin(out->x, status, out->task.info.type, out->length);
+    if (out->length == 0)
+        http_end(out->x);
+    else
+        file_answer_send(out, out->task.data, part.from, part.len);
 }
 
 /* A worker's pipe, the filter, another pipe. */
@@ -190,34 +176,33 @@ static bool start_packing(struct reading *r) {
     r->packed = p[0];
     r->filter.ended = packed_all;
     if (fcntl(r->packed, F_SETFL, O_NONBLOCK) < 0 ||
-        filter_begin(channel_of(r->x), &r->filter, "gzip", gzip_encode_fds, r->task.data, out) < 0)
+        filter_begin(channel_of(r->out.x), &r->filter, "gzip", gzip_encode_fds, r->out.task.data,
+                     out) < 0)
         return false;
-    fd_close(&r->task.data); /* so that the worker hears of the filter's end */
+    fd_close(&r->out.task.data); /* so that the worker hears of the filter's end */
     return true;
 }
 
 /* Another coding is another version (RFC 9110 section 8.8.3.3), of which only the file's is told.
  */
 static void send_packed(struct reading *r) {
-    struct http_exchange *x = r->x;
+    struct http_exchange *x = r->out.x;
     if (!start_packing(r)) {
         e2b_http_fail(x, 500, "%s cannot be compressed: out of processes or descriptors",
-                      r->task.info.path);
+                      r->out.task.info.path);
         return;
     }
-    r->begun = true;
-    r->length = -1;
-    http_add_field(x, "ETag", "W/%s", r->task.info.etag);
+    r->out.length = -1;
+    http_add_field(x, "ETag", "W/%s", r->out.task.info.etag);
     http_add_field(x, "Content-Encoding", "gzip");
-    http_begin(x, 200, r->task.info.type, -1);
-    file_go(&r->task, 0, (uint64_t)r->task.info.st.st_size);
-    http_send_pipe(x, r->packed, -1, piped);
+    http_begin(x, 200, r->out.task.info.type, -1);
+    file_answer_send(&r->out, r->packed, 0, (uint64_t)r->out.task.info.st.st_size);
 }
 
 /* All, or the part that is asked for. */
 static void send_part(struct reading *r) {
-    struct http_exchange *x = r->x;
-    const struct file_info *info = &r->task.info;
+    struct http_exchange *x = r->out.x;
+    const struct file_info *info = &r->out.task.info;
     uint64_t size = (uint64_t)info->st.st_size;
     struct http_range part = { 0, size };
     enum http_part kind = http_if_range(&x->head, info->etag, info->st.st_mtim.tv_sec)
@@ -258,8 +243,8 @@ static bool is_particular(const struct http_head *h) {
 }
 
 static void send_file(struct reading *r) {
-    struct http_exchange *x = r->x;
-    const struct file_info *info = &r->task.info;
+    struct http_exchange *x = r->out.x;
+    const struct file_info *info = &r->out.task.info;
     struct sending sending = { .type = info->type,
                                .size = (uint64_t)info->st.st_size,
                                .particular = is_particular(&x->head),
@@ -285,15 +270,14 @@ static void send_file(struct reading *r) {
     }
 }
 
-static void read_opened(struct file_task *t) { send_file(CONTAINER_OF(t, struct reading, task)); }
+static void read_opened(struct file_task *t) {
+    send_file(CONTAINER_OF(t, struct reading, out.task));
+}
 
 static void read_finished(struct file_task *t) {
-    struct reading *r = CONTAINER_OF(t, struct reading, task);
-    r->finished = true;
-    if (r->begun)
-        conclude(r);
-    else if (t->fault != FILE_OK)
-        content_fail(r->x, t, r->user);
+    struct reading *r = CONTAINER_OF(t, struct reading, out.task);
+    if (!file_answer_finished(&r->out) && t->fault != FILE_OK)
+        content_fail(r->out.x, t, r->user);
 }
 
 static void begin(struct http_exchange *x, const struct file_req *q, const char *user,
@@ -303,15 +287,15 @@ static void begin(struct http_exchange *x, const struct file_req *q, const char 
         e2b_http_fail(x, 500, "out of memory");
         return;
     }
-    r->x = x;
     r->packed = -1;
-    r->task.opened = read_opened;
-    r->task.finished = finished;
+    r->out = (struct file_answer){
+        .x = x, .whole = whole, .task.opened = read_opened, .task.finished = finished
+    };
     memcpy(r->user, user, strnlen(user, sizeof r->user - 1));
-    x->ctx = r;
+    x->ctx = &r->out;
     x->handler = &reading_handler;
-    if (file_begin(&channel_of(x)->files, &r->task, q, NULL) < 0)
-        content_fail(x, &r->task, user);
+    if (file_begin(&channel_of(x)->files, &r->out.task, q, NULL) < 0)
+        content_fail(x, &r->out.task, user);
 }
 
 void e2b_files_get(struct http_exchange *x, yyjson_val *body) {
@@ -334,11 +318,11 @@ void e2b_files_get(struct http_exchange *x, yyjson_val *body) {
  */
 
 static void compose_finished(struct file_task *t) {
-    struct reading *r = CONTAINER_OF(t, struct reading, task);
+    struct reading *r = CONTAINER_OF(t, struct reading, out.task);
     if (t->fault == FILE_OK)
-        http_answer(r->x, 200, "application/json", t->text, t->text_len);
+        http_answer(r->out.x, 200, "application/json", t->text, t->text_len);
     else
-        content_fail(r->x, t, r->user);
+        content_fail(r->out.x, t, r->user);
 }
 
 /* The texts of a list, NULL-terminated, to be freed. NULL, with `p` for what is wrong. */

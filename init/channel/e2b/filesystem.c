@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "channel/file_answer.h"
 
 /* --- entries ---------------------------------------------------------------------------------- */
 
@@ -113,17 +114,15 @@ void e2b_file_req(const struct http_exchange *x, struct file_req *q, enum file_o
 }
 
 struct call {
-    struct file_task task;
-    struct http_exchange *x;
+    struct file_answer out;
     enum file_op op;
     char user[E2B_USER_TEXT];
-    bool begun, piped, finished; /* of a list */
 };
 
 static void call_over(struct http_exchange *x, bool cut) {
     (void)cut;
-    struct call *c = x->ctx;
-    file_cancel(&c->task);
+    struct call *c = CONTAINER_OF(x->ctx, struct call, out);
+    file_cancel(&c->out.task);
     free(c);
 }
 
@@ -132,7 +131,7 @@ static const struct http_handler call_handler = { .over = call_over };
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static enum e2b_code code_of(const struct call *c) {
-    const struct file_task *t = &c->task;
+    const struct file_task *t = &c->out.task;
     bool in_the_way = t->fault == FILE_NOT_DIR && t->info.st.st_mode == 0;
     if (c->op == FILE_MKDIR && in_the_way)
         return E2B_INTERNAL;
@@ -143,68 +142,46 @@ static enum e2b_code code_of(const struct call *c) {
 }
 
 static void answer_fault(struct call *c) {
-    if (c->task.fault == FILE_BAD_USER)
-        e2b_fail(c->x, E2B_UNAUTHENTICATED, "invalid username: '%s'", c->user);
+    if (c->out.task.fault == FILE_BAD_USER)
+        e2b_fail(c->out.x, E2B_UNAUTHENTICATED, "invalid username: '%s'", c->user);
     else
-        e2b_fail(c->x, code_of(c), "%s", c->task.why);
+        e2b_fail(c->out.x, code_of(c), "%s", c->out.task.why);
 }
 
 /* {"entry":{...}}; or {} where there is none. */
 static void answer_entry(struct call *c) {
-    size_t cap = c->task.text_len + 16;
+    size_t cap = c->out.task.text_len + 16;
     AUTO_FREE char *buf = malloc(cap);
     struct text t = { .buf = buf, .cap = cap };
     if (!buf) {
-        e2b_fail(c->x, E2B_EXHAUSTED, "out of memory for the entry; the operation is done");
+        e2b_fail(c->out.x, E2B_EXHAUSTED, "out of memory for the entry; the operation is done");
         return;
     }
     text_add(&t, "{");
-    if (c->task.text_len > 0) {
+    if (c->out.task.text_len > 0) {
         text_add(&t, "\"entry\":");
-        text_put(&t, c->task.text, c->task.text_len);
+        text_put(&t, c->out.task.text, c->out.task.text_len);
     }
     text_add(&t, "}");
-    e2b_reply(c->x, &t);
-}
-
-/* The end of the pipe is no proof: only with the worker's verdict is a list whole. */
-static void conclude(struct call *c) {
-    if (!c->piped || !c->finished)
-        return;
-    if (c->task.fault == FILE_OK)
-        http_end(c->x);
-    else
-        http_cut(c->x);
+    e2b_reply(c->out.x, &t);
 }
 
 static void finished(struct file_task *t) {
-    struct call *c = CONTAINER_OF(t, struct call, task);
-    c->finished = true;
-    if (c->begun)
-        conclude(c);
-    else if (t->fault != FILE_OK)
+    struct call *c = CONTAINER_OF(t, struct call, out.task);
+    if (file_answer_finished(&c->out))
+        return;
+    if (t->fault != FILE_OK)
         answer_fault(c);
     else if (c->op == FILE_MKDIR && !t->info.created)
-        e2b_fail(c->x, E2B_EXISTS, "directory already exists: %s", t->info.path);
+        e2b_fail(c->out.x, E2B_EXISTS, "directory already exists: %s", t->info.path);
     else
         answer_entry(c);
 }
 
-static void piped(struct http_exchange *x, int64_t moved) {
-    struct call *c = x->ctx;
-    c->piped = true;
-    if (moved < 0)
-        http_cut(x);
-    else
-        conclude(c);
-}
-
 static void opened(struct file_task *t) {
-    struct call *c = CONTAINER_OF(t, struct call, task);
-    c->begun = true;
-    http_begin(c->x, 200, E2B_UNARY, -1);
-    file_go(t, 0, 0);
-    http_send_pipe(c->x, t->data, -1, piped);
+    struct file_answer *out = CONTAINER_OF(t, struct file_answer, task);
+    http_begin(out->x, 200, E2B_UNARY, -1);
+    file_answer_send(out, t->data, 0, 0);
 }
 
 static void call(struct http_exchange *x, const struct file_req *q, const char *user) {
@@ -213,14 +190,14 @@ static void call(struct http_exchange *x, const struct file_req *q, const char *
         e2b_fail(x, E2B_EXHAUSTED, "out of memory");
         return;
     }
-    c->x = x;
     c->op = q->op;
-    c->task.opened = opened;
-    c->task.finished = finished;
+    c->out = (struct file_answer){
+        .x = x, .length = -1, .task.opened = opened, .task.finished = finished
+    };
     (void)snprintf(c->user, sizeof c->user, "%s", user);
-    x->ctx = c;
+    x->ctx = &c->out;
     x->handler = &call_handler;
-    if (file_begin(&channel_of(x)->files, &c->task, q, NULL) < 0)
+    if (file_begin(&channel_of(x)->files, &c->out.task, q, NULL) < 0)
         answer_fault(c);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "channel/file_answer.h"
 #include "channel/native/native.h"
 #include "http/range.h"
 
@@ -183,21 +184,16 @@ static bool take_body(struct http_exchange *x, yyjson_val *body, const char *con
 /* --- work ------------------------------------------------------------------------------------- */
 
 struct work {
-    struct file_task task;
-    struct http_exchange *x;
+    struct file_answer out;
     enum file_op op;
     const char *type; /* of a content out, where it is no file's */
     uint64_t total;   /* of an upload in parts */
-    int64_t length;   /* of what is sent; -1: as it comes */
-    bool begun;       /* the answer */
-    bool piped;       /* to the end */
-    bool finished;
 };
 
 static void work_over(struct http_exchange *x, bool cut) {
     (void)cut;
-    struct work *w = x->ctx;
-    file_cancel(&w->task);
+    struct work *w = CONTAINER_OF(x->ctx, struct work, out);
+    file_cancel(&w->out.task);
     free(w);
 }
 
@@ -211,38 +207,15 @@ static const struct http_handler handler = { .body = body_waits, .over = work_ov
 
 /* --- contents out ----------------------------------------------------------------------------- */
 
-/* Without a length, the end of the pipe is no proof: only with the worker's verdict is the answer
- * whole. */
-static void conclude(struct work *w) {
-    if (!w->piped || !w->finished || w->length >= 0)
-        return;
-    if (w->task.fault == FILE_OK)
-        http_end(w->x);
-    else
-        http_cut(w->x);
-}
-
-static void piped(struct http_exchange *x, int64_t moved) {
-    struct work *w = x->ctx;
-    w->piped = true;
-    if (w->length < 0 && moved >= 0)
-        conclude(w);
-    else if (moved == w->length)
-        http_end(x);
-    else
-        http_cut(x);
-}
-
 static void send_content(struct work *w, int status, const char *type, struct http_range part) {
-    w->begun = true;
-    w->length = w->op == FILE_READ ? (int64_t)part.len : -1;
-    http_begin(w->x, status, type, w->length);
-    if (http_is(w->x->head.method, "HEAD") || w->length == 0) {
-        http_end(w->x);
-        return;
-    }
-    file_go(&w->task, part.from, part.len);
-    http_send_pipe(w->x, w->task.data, w->length, piped);
+    struct file_answer *out = &w->out;
+    out->begun = true;
+    out->length = w->op == FILE_READ ? (int64_t)part.len : -1;
+    http_begin(out->x, status, type, out->length);
+    if (http_is(out->x->head.method, "HEAD") || out->length == 0)
+        http_end(out->x);
+    else
+        file_answer_send(out, out->task.data, part.from, part.len);
 }
 
 static void add_version(struct http_exchange *x, const struct file_info *info) {
@@ -253,8 +226,8 @@ static void add_version(struct http_exchange *x, const struct file_info *info) {
 }
 
 static void send_file(struct work *w) {
-    struct http_exchange *x = w->x;
-    const struct file_info *info = &w->task.info;
+    struct http_exchange *x = w->out.x;
+    const struct file_info *info = &w->out.task.info;
     uint64_t size = (uint64_t)info->st.st_size;
     int64_t mtime = info->st.st_mtim.tv_sec;
     int status = http_conditions(&x->head, info->etag, mtime);
@@ -287,17 +260,17 @@ static void send_file(struct work *w) {
 
 /* -EPIPE: the worker has had enough, and says why in a moment. */
 static void taken(struct http_exchange *x, int64_t moved) {
-    struct work *w = x->ctx;
+    struct file_answer *out = x->ctx;
     if (moved >= 0)
-        file_content_complete(&w->task);
+        file_content_complete(&out->task);
 }
 
 static void answer_part(struct work *w) {
     char buf[96];
     struct text t = TEXT(buf);
-    text_add(&t, "{\"done\":%llu,\"total\":%llu}\n", (unsigned long long)w->task.info.done,
+    text_add(&t, "{\"done\":%llu,\"total\":%llu}\n", (unsigned long long)w->out.task.info.done,
              (unsigned long long)w->total);
-    http_answer(w->x, 202, "application/json", t.buf, t.len);
+    http_answer(w->out.x, 202, "application/json", t.buf, t.len);
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */
@@ -305,10 +278,10 @@ static void answer_part(struct work *w) {
 static bool is_taken_in(enum file_op op) { return op == FILE_WRITE || op == FILE_UNTAR; }
 
 static void opened(struct file_task *t) {
-    struct work *w = CONTAINER_OF(t, struct work, task);
+    struct work *w = CONTAINER_OF(t, struct work, out.task);
     if (is_taken_in(w->op)) {
         file_go(t, 0, 0);
-        http_take_pipe(w->x, t->data, taken);
+        http_take_pipe(w->out.x, t->data, taken);
     } else if (w->op == FILE_READ) {
         send_file(w);
     } else {
@@ -317,23 +290,23 @@ static void opened(struct file_task *t) {
 }
 
 static void answer_done(struct work *w) {
-    const struct file_task *t = &w->task;
+    struct http_exchange *x = w->out.x;
+    const struct file_task *t = &w->out.task;
     bool made = t->info.created && (w->op == FILE_WRITE || w->op == FILE_MKDIR);
     if (w->op == FILE_WRITE)
-        add_version(w->x, &t->info);
+        add_version(x, &t->info);
     if (w->op == FILE_REMOVE || w->op == FILE_UNTAR)
-        http_answer(w->x, 204, NULL, NULL, 0);
+        http_answer(x, 204, NULL, NULL, 0);
     else
-        http_answer(w->x, made ? 201 : 200, "application/json", t->text, t->text_len);
+        http_answer(x, made ? 201 : 200, "application/json", t->text, t->text_len);
 }
 
 static void finished(struct file_task *t) {
-    struct work *w = CONTAINER_OF(t, struct work, task);
-    w->finished = true;
-    if (w->begun)
-        conclude(w);
-    else if (t->fault != FILE_OK)
-        answer_fault(w->x, t);
+    struct work *w = CONTAINER_OF(t, struct work, out.task);
+    if (file_answer_finished(&w->out))
+        return;
+    if (t->fault != FILE_OK)
+        answer_fault(w->out.x, t);
     else if (w->total > 0 && !t->info.complete)
         answer_part(w);
     else
@@ -346,16 +319,16 @@ static void begin(struct http_exchange *x, const struct file_req *q, const char 
         native_fail(x, 500, "internal", "out of memory");
         return;
     }
-    w->x = x;
     w->op = q->op;
     w->type = type;
     w->total = q->upload ? q->total : 0;
-    w->task.opened = opened;
-    w->task.finished = finished;
-    x->ctx = w;
+    w->out.x = x;
+    w->out.task.opened = opened;
+    w->out.task.finished = finished;
+    x->ctx = &w->out;
     x->handler = &handler;
-    if (file_begin(&channel_of(x)->files, &w->task, q, NULL) < 0)
-        answer_fault(x, &w->task);
+    if (file_begin(&channel_of(x)->files, &w->out.task, q, NULL) < 0)
+        answer_fault(x, &w->out.task);
 }
 
 /* --- routes ----------------------------------------------------------------------------------- */
