@@ -109,11 +109,12 @@ void held_said(struct held_jobs *js, const struct wire_job *m, int fds[JOB_NFDS]
     struct held_job *j = find(js, m->id);
     if (!j)
         return;
-    if (m->head.kind == WIRE_JOB_SHUT)
-        close_fds(j, m->fds);
-    else if (m->head.kind == WIRE_JOB_DONE)
+    if (m->head.kind == WIRE_JOB_DONE) {
         forget(js, j);
-    else if (!j->ended)
+        return;
+    }
+    close_fds(j, m->fds);
+    if (m->head.kind == WIRE_JOB_ENDED && !j->ended)
         end(js, j, (struct exit_info){ .signaled = m->signaled, .core = m->core, .code = m->code });
 }
 

@@ -87,7 +87,7 @@ struct wire_job { /* JOB, JOB_SHUT, JOB_ENDED, JOB_DONE */
     uint64_t id;
     uint32_t slot; /* its record in the table that channels share */
     int32_t pid;   /* JOB */
-    uint32_t fds;  /* JOB, JOB_SHUT: bit n for enum job_fd n */
+    uint32_t fds;  /* JOB, JOB_SHUT, JOB_ENDED from channel: bit n for enum job_fd n */
     bool ended;    /* JOB to channel, JOB_ENDED: the next three count */
     bool signaled, core;
     int32_t code; /* exit status or signal; -1: nobody has seen it */

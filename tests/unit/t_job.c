@@ -27,7 +27,8 @@ static void lives_and_ends(void) {
     OK(j->end.known && !j->end.how.signaled && j->end.how.code == 3 && !j->end.killed &&
            !j->end.oom && !j->end.timed_out,
        "exit status %d", j->end.how.code);
-    OK(j->end.has_usage && j->end.user.ns >= 0 && j->end.user.ns + j->end.system.ns > 0,
+    OK(j->end.how.has_usage && j->end.how.user.ns >= 0 &&
+           j->end.how.user.ns + j->end.how.system.ns > 0,
        "what it used");
     OK(changes == 2, "two changes were told: %d", changes);
     turn_for(20);

@@ -43,7 +43,7 @@ static struct held {
     struct wire_job end;
 } held[HELD];
 static struct source pid1;
-static int wire_jobs, wire_shuts, wire_ended, wire_done, wire_strange;
+static int wire_jobs, wire_ended, wire_done, wire_strange;
 
 static struct held *held_by_id(uint64_t id) {
     for (int i = 0; i < HELD; i++)
@@ -69,10 +69,10 @@ static void pid1_take(const struct wire_job *m, int fds[JOB_NFDS]) {
         for (int i = 0; i < JOB_NFDS; i++)
             h->fds[i] = fd_take(&fds[i]);
     } else if (m->head.kind == WIRE_JOB_SHUT && h) {
-        wire_shuts++;
         pid1_drop(h, m->fds);
     } else if (m->head.kind == WIRE_JOB_ENDED && h) {
         wire_ended++;
+        pid1_drop(h, m->fds);
         h->ended = true;
         h->end = *m;
     } else if (m->head.kind == WIRE_JOB_DONE) {

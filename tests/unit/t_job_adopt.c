@@ -171,14 +171,14 @@ static void goes_on(void) {
     OK(job_write(j, "you\n", 4) == 4, "its stdin is open");
     UNTIL(c[TALKS].ended);
     OK(strcmp(c[TALKS].out, "after you\n") == 0 && j->end.known && j->end.how.code == 7 &&
-           !j->end.has_usage,
+           !j->end.how.has_usage,
        "it goes on, to an end that PID 1 tells: %s", c[TALKS].out);
 }
 
 static void lists_what_has_ended(void) {
     struct job *j = adopted[ENDED];
     client_read(&c[ENDED]);
-    OK(j->state == JOB_ENDED && j->end.known && j->end.how.code == 3 && j->end.has_usage &&
+    OK(j->state == JOB_ENDED && j->end.known && j->end.how.code == 3 && j->end.how.has_usage &&
            c[ENDED].ended && c[ENDED].missed == 4,
        "one that had ended");
     j = adopted[QUICK];
@@ -261,6 +261,31 @@ static void loses_one(void) {
     m.code = 8;
     OK(jobs_take(&js, &m, none) && j->end.how.code == 9, "told twice");
     (void)job_forget(j);
+}
+
+/* The channel before had reaped it, and did not come to say so: but it has written it down. */
+static void reads_an_end(void) {
+    int none[JOB_NFDS] = { -1, -1, -1, -1 };
+    struct client seen;
+    struct wire_job m = news(104, getpid());
+    char *record = (char *)table + 104 * JOB_RECORD_BYTES;
+    struct job *j = start(spec(SH("kill -QUIT $$")));
+    attach(&seen, j, 0, false);
+    UNTIL(seen.ended);
+    memcpy(record, (char *)table + j->slot * JOB_RECORD_BYTES, JOB_RECORD_BYTES);
+    char *id = memmem(record, JOB_RECORD_BYTES, &j->id, sizeof j->id);
+    OK(id, "a record says whose it is");
+    memcpy(id, &m.id, sizeof m.id);
+    forget(&seen);
+    m.ended = true;
+    m.code = -1;
+    (void)jobs_take(&js, &m, none);
+    attach(&seen, job_by_pid(&js, getpid()), 0, false);
+    UNTIL(seen.ended);
+    const struct job_end *end = &seen.r.job->end;
+    OK(end->known && end->how.signaled && end->how.code == SIGQUIT && end->how.has_usage,
+       "an end that only the channel before has seen");
+    forget(&seen);
 }
 
 static void hears_of_a_failure(void) {
@@ -359,6 +384,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < NJOBS; i++)
         forget(&c[i]);
     loses_one();
+    reads_an_end();
     hears_of_a_failure();
     refuses_nonsense();
     survives_any_record();

@@ -93,12 +93,9 @@ void job_reaped(struct job *j, const struct exit_info *how) {
         bool killed = how->signaled && how->code == SIGKILL && !j->kill_sent;
         j->end.known = true;
         j->end.how = *how;
-        j->end.has_usage = how->has_usage;
-        j->end.user = how->user;
-        j->end.system = how->system;
-        j->end.max_rss = how->max_rss;
         j->end.oom = killed && jobs_ooms(j->jobs) > j->ooms;
     }
+    record_write(j); /* now: PID 1 hears of it after whoever waits for it, and we may be killed */
     timer_arm(j->jobs->a.loop, &j->linger, span_ms(JOB_LINGER_MS));
     job_may_end(j);
 }
@@ -106,7 +103,7 @@ void job_reaped(struct job *j, const struct exit_info *how) {
 void job_exited(struct child *c, struct exit_info how) {
     struct job *j = CONTAINER_OF(c, struct job, child);
     job_reaped(j, &how);
-    job_tell(j, WIRE_JOB_ENDED);
+    job_owe(j, WIRE_JOB_ENDED);
 }
 
 /* A process it left behind holds its output; or its end has not been told at all. What stands in
@@ -114,7 +111,8 @@ void job_exited(struct child *c, struct exit_info how) {
 static void linger_over(struct timer *t) {
     struct job *j = CONTAINER_OF(t, struct job, linger);
     if (!j->reaped) {
-        job_reaped(j, NULL);
+        struct exit_info how = j->end.how;
+        job_reaped(j, j->end.known ? &how : NULL);
         return;
     }
     if (j->fds[JOB_STDOUT] >= 0 && !j->stalled)

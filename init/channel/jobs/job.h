@@ -56,9 +56,6 @@ struct job_end {
     bool known; /* false: it ended while nobody could see how */
     struct exit_info how;
     bool timed_out, killed, oom; /* killed: a client has sent KILL or TERM before */
-    bool has_usage;
-    span user, system;
-    int64_t max_rss; /* bytes */
 };
 
 /* Where a job's leader, such as a shell, has been since when: what it starts from then on can be

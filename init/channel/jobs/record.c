@@ -22,15 +22,16 @@ struct record {
     instant started, ended, term_at, kill_at;
     span kill_after;
     uint8_t stdin_pipe, stdin_open, timed_out, killed, kill_sent; /* 0 or 1 */
-    uint8_t has_usage;
+    uint8_t reaped, signaled, core, has_usage; /* reaped: the others say how it ended */
+    int32_t code;
     span user, system;
     int64_t max_rss;
     char tag[JOB_TEXT], key[JOB_TEXT];
-    char command[JOB_RECORD_BYTES - 248];
+    char command[JOB_RECORD_BYTES - 256];
 };
 _Static_assert(sizeof(struct record) == JOB_RECORD_BYTES, "a slot of the table");
 
-enum { RECORD_MAGIC = 0x70a10001 }; /* another one for another shape */
+enum { RECORD_MAGIC = 0x70a10002 }; /* another one for another shape */
 
 static struct record *record_of(const struct jobs *js, uint32_t slot) {
     return (struct record *)js->a.table + slot;
@@ -124,10 +125,14 @@ void record_write(const struct job *j) {
     r->timed_out = j->end.timed_out;
     r->killed = j->end.killed;
     r->kill_sent = j->kill_sent;
-    r->has_usage = j->end.has_usage;
-    r->user = j->end.user;
-    r->system = j->end.system;
-    r->max_rss = j->end.max_rss;
+    r->reaped = j->end.known;
+    r->signaled = j->end.how.signaled;
+    r->core = j->end.how.core;
+    r->code = j->end.how.code;
+    r->has_usage = j->end.how.has_usage;
+    r->user = j->end.how.user;
+    r->system = j->end.how.system;
+    r->max_rss = j->end.how.max_rss;
 }
 
 void record_output(const struct job *j) { record_of(j->jobs, j->slot)->to = j->output.to; }
@@ -194,29 +199,31 @@ static bool take_record(struct job *j, const struct wire_job *m) {
     j->stdin_open = !j->stdin_pipe || r.stdin_open != 0;
     j->end.timed_out = r.timed_out != 0;
     j->end.killed = r.killed != 0;
+    j->end.known = r.reaped != 0;
+    j->end.how = (struct exit_info){ .signaled = r.signaled != 0,
+                                     .core = r.core != 0,
+                                     .code = r.code & 0xff,
+                                     .has_usage = r.has_usage != 0,
+                                     .user.ns = r.user.ns < 0 ? 0 : r.user.ns,
+                                     .system.ns = r.system.ns < 0 ? 0 : r.system.ns,
+                                     .max_rss = r.max_rss < 0 ? 0 : r.max_rss };
     ring_init(&j->output, r.keep <= MAX_JOB_OUTPUT ? r.keep : JOB_OUTPUT,
               r.to < UINT64_MAX / 4 ? r.to : 0);
-    if (m->ended && r.has_usage) {
-        j->end.has_usage = true;
-        j->end.user.ns = r.user.ns < 0 ? 0 : r.user.ns;
-        j->end.system.ns = r.system.ns < 0 ? 0 : r.system.ns;
-        j->end.max_rss = r.max_rss < 0 ? 0 : r.max_rss;
-    }
     return good;
 }
 
 /* --- what PID 1 says ------------------------------------------------------------------------ */
 
-/* A status of -1: nobody knows it. */
+/* A status of -1: PID 1 has not seen it; the channel before may have, and written it down. */
 static void take_end(struct job *j, const struct wire_job *m) {
-    struct exit_info how = { .signaled = m->signaled,
-                             .core = m->core,
-                             .code = m->code,
-                             .has_usage = j->end.has_usage,
-                             .user = j->end.user,
-                             .system = j->end.system,
-                             .max_rss = j->end.max_rss };
-    job_reaped(j, m->signaled || m->code >= 0 ? &how : NULL);
+    struct exit_info how = j->end.how;
+    bool told = m->signaled || m->code >= 0;
+    if (told) {
+        how.signaled = m->signaled;
+        how.core = m->core;
+        how.code = m->code;
+    }
+    job_reaped(j, told || j->end.known ? &how : NULL);
 }
 
 /* PID 1 has not reaped it, and yet it may be gone: the channel before had reaped it and did not
@@ -307,7 +314,7 @@ static bool say(const struct job *j, enum wire_kind kind) {
         .slot = j->slot,
         .pid = j->leader
     };
-    if (kind == WIRE_JOB_SHUT)
+    if (kind == WIRE_JOB_SHUT || kind == WIRE_JOB_ENDED)
         m.fds = j->shut;
     if (kind == WIRE_JOB_ENDED) {
         m.ended = true;
@@ -327,14 +334,13 @@ bool job_pay(struct job *j) {
         j->owed = j->shut = 0;
         return true;
     }
+    bool ended = j->owed & 1U << WIRE_JOB_ENDED;
     bool due = j->reaped || (j->state != JOB_STARTING && (j->shut & 1U << JOB_STDIN));
-    if (j->shut && due) {
-        if (!say(j, WIRE_JOB_SHUT))
+    if (ended || (j->shut && due)) {
+        if (!say(j, ended ? WIRE_JOB_ENDED : WIRE_JOB_SHUT))
             return false;
         j->shut = 0;
     }
-    if ((j->owed & 1U << WIRE_JOB_ENDED) && !say(j, WIRE_JOB_ENDED))
-        return false;
     j->owed = 0;
     return true;
 }

@@ -302,10 +302,10 @@ static void end_json(const struct job_end *end, struct text *t) {
         text_add(t, ",\"oom\":true");
     if (end->killed)
         text_add(t, ",\"killed\":true");
-    if (end->has_usage)
+    if (end->how.has_usage)
         text_add(t, ",\"user_ms\":%lld,\"system_ms\":%lld,\"max_rss\":%lld",
-                 (long long)span_to_ms(end->user), (long long)span_to_ms(end->system),
-                 (long long)end->max_rss);
+                 (long long)span_to_ms(end->how.user), (long long)span_to_ms(end->how.system),
+                 (long long)end->how.max_rss);
     text_add(t, "}");
 }
 
