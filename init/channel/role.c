@@ -146,7 +146,7 @@ static void init_objects(struct channel *ch) {
                                  .table = role->shared->jobs,
                                  .env = role->env,
                                  .sigmask = role->sigmask,
-                                 .sigignore = role->sigignore,
+                                 .sigchld_ignored = role->sigchld_ignored,
                                  .nofile = role->nofile };
     jobs_init(&ch->jobs, &a);
     files_init(&ch->files, &ch->loop, &ch->children, MAX_FILE_WORKERS);

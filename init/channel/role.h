@@ -22,11 +22,12 @@ struct channel_role {
     const int *listen; /* of channels[i]; -1: it could not be opened */
     size_t nchannels;
     struct channel_shared *shared;
-    const char *run_dir;         /* NULL: there is none */
-    const char *log_dir;         /* NULL: no log files */
-    const char *const *env;      /* of jobs, before their own */
-    uint64_t sigmask, sigignore; /* of jobs, as the box was started */
-    struct rlimit nofile;        /* of jobs: as the box was started */
+    const char *run_dir;    /* NULL: there is none */
+    const char *log_dir;    /* NULL: no log files */
+    const char *const *env; /* of jobs, before their own */
+    uint64_t sigmask;       /* of jobs, as the box was started; the next two likewise */
+    bool sigchld_ignored;
+    struct rlimit nofile;
 };
 
 /* Runs until PID 1 says quit. The exit status. */

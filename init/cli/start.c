@@ -52,7 +52,7 @@ static int run_box(struct conf *conf, const char *const *cmd, bool machine, uint
         .cmd = cmd,
         .env = (const char *const *)environ,
         .sigmask = mask,
-        .sigignore = signals_ignored(),
+        .sigchld_ignored = signals_claim_children(0),
         .nofile = raise_descriptors(),
         .is_pid1 = getpid() == 1,
         .machine = machine,

@@ -167,14 +167,6 @@ static void turn(struct plain *p, uint64_t set) {
         sweep(p);
 }
 
-/* With SIGCHLD ignored the kernel would reap in our place and keep the status for itself
- * (waitpid(2), NOTES). Stops are of no interest, so they shall not wake us. Returns
- * whether it was ignored. */
-static bool claim_sigchld(void) {
-    struct sigaction old, act = { .sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP };
-    return sigaction(SIGCHLD, &act, &old) == 0 && old.sa_handler == SIG_IGN;
-}
-
 /* A session leader lets its terminal go so that the program's session can have it. That
  * hangs up the terminal's foreground, us included (tty_ioctl(4)), within the call: what
  * is pending now is that, and not meant for the program. */
@@ -227,7 +219,7 @@ static pid_t launch(const struct plain_opts *o, uint64_t mask, bool sigchld_igno
 int plain_run(const struct plain_opts *o) {
     uint64_t set = SIGNALS_ALL & ~o->fatal;
     uint64_t mask = signals_block(set);
-    bool sigchld_ignored = claim_sigchld();
+    bool sigchld_ignored = signals_claim_children(SA_NOCLDSTOP); /* stops need not wake us */
     struct plain p = { .opts = o, .status = 1 };
     int rc = become_reaper(o);
     if (rc == 0 && o->argv)

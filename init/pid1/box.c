@@ -155,7 +155,7 @@ static void orphan(struct children *cs, struct exit_info how) {
 static void init_supervisor(struct box *b, const struct box_args *a) {
     b->sup.env = a->env;
     b->sup.sigmask = a->sigmask;
-    b->sup.sigignore = a->sigignore;
+    b->sup.sigchld_ignored = a->sigchld_ignored;
     b->sup.nofile = a->nofile;
     b->sup.random = (uint32_t)(b->started.ns ^ b->started.ns >> 32);
     supervisor_init(&b->sup, &b->loop, &b->children, &b->plan, b->svcs);

@@ -58,8 +58,7 @@ struct box {
     bool is_pid1, machine;
 
     struct source signals;
-    struct source button;        /* of a machine of its own; else .fd is -1 */
-    uint64_t sigmask, sigignore; /* as we were started */
+    struct source button; /* of a machine of its own; else .fd is -1 */
 
     struct child prepare;
     int prepare_sock; /* its answer comes here; -1 */
@@ -118,7 +117,8 @@ struct box_args {
     struct conf *conf;      /* borrowed for the life of the box */
     const char *const *cmd; /* CMD's words, or NULL: [main] command, or none */
     const char *const *env;
-    uint64_t sigmask, sigignore;
+    uint64_t sigmask;
+    bool sigchld_ignored;
     struct rlimit nofile;  /* as we were started: that of what the box starts; 0: as it is */
     bool is_pid1, machine; /* machine: the first process of a kernel (machine_begin()) */
     instant started;

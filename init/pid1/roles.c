@@ -60,7 +60,7 @@ static void describe_channel(struct role *r, struct fork_req *req, int child_soc
         .log_dir = b->has_log_dir ? b->log_dir : NULL,
         .env = b->job_env,
         .sigmask = b->sup.sigmask,
-        .sigignore = b->sup.sigignore,
+        .sigchld_ignored = b->sup.sigchld_ignored,
         .nofile = b->sup.nofile,
     };
     size_t n = 0;

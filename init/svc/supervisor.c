@@ -148,7 +148,7 @@ static void fill_request(const struct svc *s, const struct limit_list *l, struct
         .limits = l->item,
         .nlimits = l->n,
         .sigmask = s->sup->sigmask,
-        .sigignore = s->sup->sigignore,
+        .sigchld_ignored = s->sup->sigchld_ignored,
     };
 }
 

@@ -56,14 +56,15 @@ struct supervisor {
     struct loop *loop;
     struct children *children;
     const struct svc_plan *plan;
-    struct svc *svcs;            /* plan->n of them; owned by the caller */
-    const char *const *env;      /* what services inherit; borrowed */
-    uint64_t sigmask, sigignore; /* for CMD: as pinnace itself was started */
-    struct rlimit nofile;        /* of what it starts: likewise; 0: as it is */
-    bool listen_taken;           /* descriptors of LISTEN_FDS are ours: CMD does not hear of any */
-    bool up;                     /* the box wants its units up */
-    instant kill_at;             /* end of the grace; INSTANT_NEVER until the drain */
-    uint32_t random;             /* jitter */
+    struct svc *svcs;       /* plan->n of them; owned by the caller */
+    const char *const *env; /* what services inherit; borrowed */
+    uint64_t sigmask;       /* of what it starts: as pinnace itself was started */
+    bool sigchld_ignored;
+    struct rlimit nofile; /* 0: as it is */
+    bool listen_taken;    /* descriptors of LISTEN_FDS are ours: CMD does not hear of any */
+    bool up;              /* the box wants its units up */
+    instant kill_at;      /* end of the grace; INSTANT_NEVER until the drain */
+    uint32_t random;      /* jitter */
     bool dirty;
     void (*changed)(struct supervisor *sup, struct svc *s, enum svc_state was);
     void (*noted)(struct supervisor *sup, struct svc *s); /* its reason is another */

@@ -7,40 +7,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel's struct sigaction (sigaction(2), "C library/kernel differences"). */
-struct kernel_sigaction {
-    void (*handler)(int);
-    unsigned long flags;
-#ifndef __riscv
-    void (*restorer)(void);
-#endif
-    uint64_t mask;
-};
-
 uint64_t signals_block(uint64_t set) {
     uint64_t old = 0;
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &set, &old, sizeof set);
     return old;
 }
 
-uint64_t signals_ignored(void) {
-    uint64_t ignored = 0;
-    for (int n = 1; n <= SIGNAL_MAX; n++) {
-        struct kernel_sigaction now = { 0 };
-        if (syscall(SYS_rt_sigaction, n, NULL, &now, sizeof now.mask) == 0 &&
-            now.handler == SIG_IGN)
-            ignored |= SIGNAL_BIT(n);
-    }
-    return ignored;
-}
-
-void signals_dispositions(uint64_t ignore) {
-    for (int n = 1; n <= SIGNAL_MAX; n++) {
-        struct kernel_sigaction act = { 0 };
-        act.handler = ignore & SIGNAL_BIT(n) ? SIG_IGN : SIG_DFL;
-        if (n != SIGKILL && n != SIGSTOP)
-            (void)syscall(SYS_rt_sigaction, n, &act, NULL, sizeof act.mask);
-    }
+bool signals_claim_children(int flags) {
+    struct sigaction old, act = { .sa_handler = SIG_DFL, .sa_flags = flags };
+    return sigaction(SIGCHLD, &act, &old) == 0 && old.sa_handler == SIG_IGN;
 }
 
 int signals_open(uint64_t set) {

@@ -7,6 +7,7 @@
 #ifndef SYS_SIGNALS_H
 #define SYS_SIGNALS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/signalfd.h>
 #include <sys/types.h>
@@ -19,11 +20,10 @@ enum { SIGNAL_MAX = 64 };
 /* Replace the blocked set; returns the old one. */
 uint64_t signals_block(uint64_t set);
 
-/* The signals whose disposition is SIG_IGN now (inherited ones must reach CMD). */
-uint64_t signals_ignored(void);
-
-/* Set SIG_IGN for the members of `ignore`, SIG_DFL for all others. */
-void signals_dispositions(uint64_t ignore);
+/* Take SIGCHLD from whoever has left it ignored: the kernel would reap in our place, and keep the
+ * status for itself (wait(2), NOTES). `flags`: SA_NOCLDSTOP or 0. Whether it was ignored, which is
+ * to be given back to what we start; no other disposition is changed by pinnace. */
+bool signals_claim_children(int flags);
 
 /* A non-blocking, close-on-exec signalfd for `set`, or -errno. */
 int signals_open(uint64_t set);

@@ -176,7 +176,8 @@ _Noreturn void spawn_exec(const struct spawn_req *r, int report) {
     set_environment(r);
     set_cwd(r, id.pw, report);
     pass_listen_pid(parent);
-    signals_dispositions(r->sigignore);
+    if (r->sigchld_ignored)
+        (void)signal(SIGCHLD, SIG_IGN);
     (void)signals_block(r->sigmask);
     int rc = exec_program(r->argv);
     bool found = rc == ENOENT && exec_exists(r->argv[0]);

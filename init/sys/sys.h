@@ -60,8 +60,8 @@ struct spawn_req {
     int oom_score_adj;           /* OOM_INHERIT: leave */
     const struct spawn_limit *limits;
     size_t nlimits;
-    uint64_t sigmask;   /* blocked signals at exec, bit n-1 for signal n */
-    uint64_t sigignore; /* signals to ignore at exec */
+    uint64_t sigmask;     /* blocked signals at exec, bit n-1 for signal n */
+    bool sigchld_ignored; /* at exec; all other dispositions are as pinnace was started with */
 
     /* Called first of all in the child, with every descriptor of the parent still there; nonzero
      * ends the start: a positive errno, told as STEP_ANNOUNCE. *exec_fd is set by then. NULL: none.

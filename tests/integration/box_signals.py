@@ -148,7 +148,7 @@ for pid1, how in BOTH:
 
     # --- what we were started with
     WITH = PYTHON + ["import os, signal, sys\n"
-                     "for s in (1, 10, 13, 15, 40): signal.signal(s, signal.SIG_IGN)\n"
+                     "for s in (1, 10, 13, 15, 17, 40): signal.signal(s, signal.SIG_IGN)\n"
                      "signal.signal(25, signal.SIG_DFL)  # Python ignores it\n"
                      "signal.pthread_sigmask(signal.SIG_SETMASK, {2, 12, 17, 41})\n"
                      "os.execvp(sys.argv[1], sys.argv[1:])"]
@@ -159,7 +159,7 @@ for pid1, how in BOTH:
                 (line.partition(":") for line in b.out().splitlines()) if key.startswith("Sig")
                 and key != "SigQ"}
         mask = sum(1 << s - 1 for s in (2, 12, 17, 41)) if wrap else 0
-        ignored = sum(1 << s - 1 for s in (1, 10, 13, 15, 40)) if wrap else 0
+        ignored = sum(1 << s - 1 for s in (1, 10, 13, 15, 17, 40)) if wrap else 0
         t.ok(status == 0 and bits["SigBlk"] == mask and bits["SigIgn"] == ignored,
              f"{how}: CMD has {what}, as pinnace had", (hex(mask), hex(ignored), bits))
 

@@ -39,33 +39,33 @@ static int exit_of(pid_t pid) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static void sets_dispositions(void) {
-    uint64_t some = SIGNAL_BIT(SIGPIPE) | SIGNAL_BIT(34) | SIGNAL_BIT(33) | SIGNAL_BIT(64);
+static void kills_with_any(void) {
     pid_t pid = fork();
     if (pid == 0) {
-        int bad = 0;
-        signals_dispositions(some);
-        bad |= signals_ignored() != some ? 1 : 0;
-        (void)signal(SIGUSR1, SIG_IGN);
-        bad |= signals_ignored() != (some | SIGNAL_BIT(SIGUSR1)) ? 2 : 0;
-        signals_dispositions(SIGNALS_ALL);
-        bad |= signals_ignored() != REST ? 4 : 0;
-        signals_dispositions(SIGNALS_NONE);
-        bad |= signals_ignored() != 0 ? 8 : 0;
-        (void)signals_block(SIGNALS_NONE);
-        (void)kill(getpid(), 0);
-        _exit(bad);
-    }
-    int code = exit_of(pid);
-    OK(code == 0, "ignored signals are set and read, 33, 34 and 64 too: %d", code);
-    pid = fork();
-    if (pid == 0) {
-        signals_dispositions(SIGNALS_NONE);
         (void)signals_block(SIGNALS_NONE);
         (void)kill(getpid(), 34);
         _exit(0);
     }
     OK(exit_of(pid) == 128 + 34, "unblocked, 34 ends a process");
+}
+
+/* Somebody may have left it ignored: then there is nobody to wait for. */
+static void claims_children(void) {
+    (void)signal(SIGCHLD, SIG_IGN);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(7);
+    OK(waitpid(pid, NULL, 0) == -1 && errno == ECHILD, "ignored, it loses a status");
+    OK(signals_claim_children(0), "it was ignored");
+    pid = fork();
+    if (pid == 0)
+        _exit(7);
+    OK(exit_of(pid) == 7, "claimed, it does not");
+    OK(!signals_claim_children(SA_NOCLDSTOP), "now it was not");
+    struct sigaction now;
+    OK(sigaction(SIGCHLD, NULL, &now) == 0 && now.sa_handler == SIG_DFL &&
+           (now.sa_flags & SA_NOCLDSTOP),
+       "with the flags that are asked for");
 }
 
 /* A child that waits for one signal with everything blocked, and tells what it got. */
@@ -137,7 +137,6 @@ static void forwards_to_a_group(void) {
     pid_t pid = fork();
     if (pid == 0) {
         (void)setpgid(0, 0);
-        signals_dispositions(SIGNALS_NONE);
         (void)signals_block(SIGNALS_NONE);
         (void)pause();
         _exit(1);
@@ -154,7 +153,8 @@ int main(void) {
        "a signalfd");
     reads_every_signal();
     blocks_and_restores();
-    sets_dispositions();
+    kills_with_any();
+    claims_children();
     forwards();
     forwards_to_a_group();
     fd_close(&fd);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/bug.h"
 #include "base/own.h"
@@ -29,8 +30,8 @@ const char *job_id_text(const struct job *j, char out[JOB_ID_TEXT]) {
          j = CONTAINER_OF(j->link.next, struct job, link))
 
 struct job *job_by_number(struct jobs *js, uint64_t id) {
-    struct job *j = js->by_slot[id % MAX_JOBS];
-    return j && j->id == id ? j : NULL;
+    struct job *j = js->memory ? &js->memory[id % MAX_JOBS] : NULL;
+    return j && id != 0 && j->id == id && !j->gone ? j : NULL;
 }
 
 /* Only as job_id_text() writes it: twelve lower-case digits. */
@@ -79,14 +80,11 @@ uint32_t jobs_free_slot(const struct jobs *js) {
 }
 
 struct job *job_new(struct jobs *js, uint64_t id, uint32_t slot) {
-    struct job *j = calloc(1, sizeof *j);
+    struct job *j = js->memory ? &js->memory[slot] : NULL;
     if (!j)
         return NULL;
-    j->jobs = js;
-    j->id = id;
-    j->slot = slot;
+    *j = (struct job){ .jobs = js, .id = id, .slot = slot };
     js->slots[slot / 64] |= UINT64_C(1) << slot % 64;
-    js->by_slot[slot] = j;
     for (int i = 0; i < JOB_NFDS; i++)
         j->fds[i] = -1;
     list_init(&j->readers);
@@ -128,12 +126,11 @@ static void job_free(struct job *j) {
     free(j->command);
     free(j->asked);
     free(j->note);
-    free(j);
+    *j = (struct job){ 0 };
 }
 
 static void uncount(struct job *j) {
     struct jobs *js = j->jobs;
-    js->by_slot[j->slot] = NULL;
     js->n--;
     if (j->state == JOB_ENDED)
         js->nended--;
@@ -144,8 +141,9 @@ static void uncount(struct job *j) {
 }
 
 static void free_slot(struct job *j) {
-    record_clear(j->jobs, j->slot);
-    j->jobs->slots[j->slot / 64] &= ~(UINT64_C(1) << j->slot % 64);
+    struct jobs *js = j->jobs;
+    record_clear(js, j->slot);
+    js->slots[j->slot / 64] &= ~(UINT64_C(1) << j->slot % 64);
     job_free(j);
 }
 
@@ -331,6 +329,17 @@ static void retry(struct timer *t) {
 
 /* --- all ------------------------------------------------------------------------------------ */
 
+/* A place for each slot. No child has it, for what a fork copies is paid for by each start, and
+ * jobs that are kept would be most of it. */
+static struct job *jobs_map(void) {
+    void *at = mmap(NULL, MAX_JOBS * sizeof(struct job), PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED)
+        return NULL;
+    (void)madvise(at, MAX_JOBS * sizeof(struct job), MADV_DONTFORK);
+    return at;
+}
+
 void jobs_init(struct jobs *js, const struct jobs_args *a) {
     *js = (struct jobs){ .a = *a,
                          .max_jobs = MAX_JOBS,
@@ -338,6 +347,7 @@ void jobs_init(struct jobs *js, const struct jobs_args *a) {
                          .max_kept = MAX_OUTPUT_KEPT,
                          .turn.fire = turn,
                          .retry.fire = retry,
+                         .memory = jobs_map(),
                          .null = -1,
                          .oom = -1 };
     list_init(&js->all);
@@ -367,4 +377,7 @@ void jobs_fini(struct jobs *js) {
     children_forget(&js->walker);
     fd_close(&js->null);
     fd_close(&js->oom);
+    if (js->memory)
+        (void)munmap(js->memory, MAX_JOBS * sizeof(struct job));
+    js->memory = NULL;
 }

@@ -113,7 +113,8 @@ struct jobs_args {
     int pid1;                  /* the socket */
     void *table;               /* of records: channel_shared.jobs */
     const char *const *env;
-    uint64_t sigmask, sigignore;
+    uint64_t sigmask;
+    bool sigchld_ignored;
     struct rlimit nofile;
 };
 
@@ -137,7 +138,7 @@ struct jobs {
     struct job *telling;
     int null, oom; /* /dev/null; the file that counts OOM kills */
     uint64_t slots[MAX_JOBS / 64];
-    struct job *by_slot[MAX_JOBS]; /* those of `all`: an id ends with its slot */
+    struct job *memory; /* of MAX_JOBS, by slot, with which an id ends; NULL: there was none */
     struct child walker;
     struct timer walk_limit;
 };

@@ -170,25 +170,21 @@ static void close_theirs(int theirs[3]) {
 
 /* --- the spawn ------------------------------------------------------------------------------ */
 
+/* Of its own: in a child there are no jobs (job.c). */
 struct announcement {
-    const struct job *job;
-    int exec_fd;
+    struct wire_job m;
+    int fds[JOB_NFDS];
+    int pid1;
 };
 
 /* In the child, where waiting harms nobody else. PID 1 may be behind; or so many descriptors be on
  * their way that the kernel takes no more for now, which nothing tells the end of. */
 static int announce(void *arg) {
-    const struct announcement *a = arg;
-    const struct job *j = a->job;
-    struct wire_job m = {
-        .head = WIRE_HEAD(WIRE_JOB, struct wire_job), .id = j->id, .slot = j->slot, .pid = getpid()
-    };
-    int fds[JOB_NFDS];
-    memcpy(fds, j->fds, sizeof fds);
-    fds[JOB_EXEC] = a->exec_fd;
-    struct pollfd room = { .fd = j->jobs->a.pid1, .events = POLLOUT };
+    struct announcement *a = arg;
+    struct pollfd room = { .fd = a->pid1, .events = POLLOUT };
+    a->m.pid = getpid();
     for (int ms = 0;; ms++) {
-        int rc = wire_send_fds(room.fd, &m, fds);
+        int rc = wire_send_fds(room.fd, &a->m, a->fds);
         if (rc == -EAGAIN)
             (void)poll(&room, 1, -1);
         else if (rc == -ETOOMANYREFS && ms < JOB_ANNOUNCE_MS)
@@ -204,7 +200,11 @@ static int spawn(struct job *j, const struct job_spec *spec, const int theirs[3]
                  const char *const *env, const char *const *own, struct err *e) {
     const struct jobs_args *a = &j->jobs->a;
     struct spawn_limit files = { RLIMIT_NOFILE, a->nofile };
-    struct announcement told = { .job = j, .exec_fd = -1 };
+    struct announcement told = {
+        .m = { .head = WIRE_HEAD(WIRE_JOB, struct wire_job), .id = j->id, .slot = j->slot },
+        .pid1 = a->pid1
+    };
+    memcpy(told.fds, j->fds, sizeof told.fds);
     struct spawn_req r = {
         .argv = spec->argv,
         .envp = env,
@@ -222,12 +222,12 @@ static int spawn(struct job *j, const struct job_spec *spec, const int theirs[3]
         .limits = &files,
         .nlimits = 1,
         .sigmask = a->sigmask,
-        .sigignore = a->sigignore,
+        .sigchld_ignored = a->sigchld_ignored,
         .announce = announce,
         .announce_arg = &told,
     };
-    pid_t pid = a->loop->sys->spawn(a->loop->sys, &r, &told.exec_fd, e);
-    j->fds[JOB_EXEC] = told.exec_fd;
+    pid_t pid = a->loop->sys->spawn(a->loop->sys, &r, &told.fds[JOB_EXEC], e);
+    j->fds[JOB_EXEC] = told.fds[JOB_EXEC];
     return pid;
 }
 
