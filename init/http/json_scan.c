@@ -218,11 +218,9 @@ static int number(struct json_scan *s, char c) {
     case MINUS:
         return c == '0' ? ZERO : digit ? DIGITS : BROKEN;
     case DIGITS:
-        if (digit)
-            return DIGITS;
-        /* fallthrough */
+        return digit ? DIGITS : c == '.' ? POINT : e ? EXPONENT : AFTER_VALUE;
     case ZERO:
-        return c == '.' ? POINT : e ? EXPONENT : digit ? BROKEN : AFTER_VALUE;
+        return digit ? BROKEN : c == '.' ? POINT : e ? EXPONENT : AFTER_VALUE;
     case POINT:
         return digit ? FRACTION : BROKEN;
     case FRACTION:
