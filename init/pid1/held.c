@@ -79,17 +79,6 @@ static bool may_hold(struct held_jobs *js, const int fds[JOB_NFDS]) {
     return true;
 }
 
-static void add(struct held_jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
-    if (js->n == MAX_JOBS || m->pid <= 1 || find(js, m->id))
-        return;
-    bool holds = may_hold(js, fds);
-    struct held_job *j = &js->list[js->n++];
-    *j = (struct held_job){ .id = m->id, .slot = m->slot, .pid = m->pid };
-    for (int i = 0; i < JOB_NFDS; i++)
-        j->fds[i] = holds ? fd_take(&fds[i]) : -1;
-    js->running++;
-}
-
 static void forget(struct held_jobs *js, struct held_job *j) {
     close_fds(j, UINT32_MAX);
     mark(js, &j->untold_whole, false);
@@ -99,6 +88,20 @@ static void forget(struct held_jobs *js, struct held_job *j) {
     js->n--;
     /* In order: a new channel hears of them as they began. */
     memmove(j, j + 1, (size_t)(js->list + js->n - j) * sizeof *j);
+}
+
+static void add(struct held_jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {
+    struct held_job *j = find(js, m->id);
+    if (m->pid <= 1 || (!j && js->n == MAX_JOBS))
+        return;
+    if (j)
+        forget(js, j); /* its first process could not execute; this is the second */
+    bool holds = may_hold(js, fds);
+    j = &js->list[js->n++];
+    *j = (struct held_job){ .id = m->id, .slot = m->slot, .pid = m->pid };
+    for (int i = 0; i < JOB_NFDS; i++)
+        j->fds[i] = holds ? fd_take(&fds[i]) : -1;
+    js->running++;
 }
 
 void held_said(struct held_jobs *js, const struct wire_job *m, int fds[JOB_NFDS]) {

@@ -65,14 +65,24 @@ int wire_recv(int fd, union wire_any *out) {
 
 /* --- with descriptors ---------------------------------------------------------------------- */
 
-int wire_send_fds(int fd, const struct wire_job *message, const int fds[JOB_NFDS]) {
-    struct wire_job m = *message;
-    m.fds = 0;
+void wire_pack_fds(struct wire_packet *p, const struct wire_job *m, const int fds[JOB_NFDS]) {
+    p->job = *m;
+    p->job.fds = 0;
     for (int i = 0; i < JOB_NFDS; i++)
-        m.fds |= fds[i] >= 0 ? 1U << i : 0;
-    if (rights_send(fd, &m, sizeof m, fds, JOB_NFDS, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        p->job.fds |= fds[i] >= 0 ? 1U << i : 0;
+    rights_pack(&p->message, &p->job, sizeof p->job, fds, JOB_NFDS);
+}
+
+int wire_send_packet(int fd, const struct wire_packet *p) {
+    if (sendmsg(fd, &p->message.head, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
         return 0;
     return send_error(errno);
+}
+
+int wire_send_fds(int fd, const struct wire_job *m, const int fds[JOB_NFDS]) {
+    struct wire_packet p;
+    wire_pack_fds(&p, m, fds);
+    return wire_send_packet(fd, &p);
 }
 
 /* Each to its place, if they are just those that the message names; else none. */

@@ -11,6 +11,7 @@
 
 #include "base/limits.h"
 #include "base/time.h"
+#include "sys/rights.h"
 
 enum { WIRE_VERSION = 1 };
 
@@ -129,5 +130,13 @@ int wire_recv(int fd, union wire_any *out);
  * their way than its RLIMIT_NOFILE (unix(7)); that passes, but nothing tells when. */
 int wire_send_fds(int fd, const struct wire_job *message, const int fds[JOB_NFDS]);
 int wire_recv_fds(int fd, union wire_any *out, int fds[JOB_NFDS]);
+
+/* The first in two steps: a packet, which stays where it is, and whose `job` may be changed. */
+struct wire_packet {
+    struct wire_job job;
+    struct rights_message message;
+};
+void wire_pack_fds(struct wire_packet *p, const struct wire_job *m, const int fds[JOB_NFDS]);
+int wire_send_packet(int fd, const struct wire_packet *p);
 
 #endif

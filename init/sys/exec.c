@@ -45,14 +45,12 @@ static void exec_file(const char *file, const char *const *argv) {
     errno = ENOEXEC; /* of the file, whatever became of the shell */
 }
 
-/* May the search go on behind this directory? */
-static bool try_next(int code) {
+bool exec_goes_on(int code) {
     return code == ENOENT || code == EACCES || code == ENOTDIR || code == ESTALE ||
            code == ENODEV || code == ETIMEDOUT;
 }
 
-/* PATH, from a place in it on, gives the next file to try: false when it is too long. */
-static bool path_file(const char **path, const char *name, char file[PATH_MAX]) {
+bool exec_next_file(const char **path, const char *name, char file[PATH_MAX]) {
     const char *end = strchrnul(*path, ':');
     int n = snprintf(file, PATH_MAX, "%.*s%s%s", (int)(end - *path), *path, end > *path ? "/" : "",
                      name);
@@ -62,7 +60,7 @@ static bool path_file(const char **path, const char *name, char file[PATH_MAX]) 
 
 static const char *search_path(void) {
     const char *path = getenv("PATH");
-    return path ? path : "/usr/local/bin:/bin:/usr/bin";
+    return path ? path : EXEC_PATH;
 }
 
 int exec_program(const char *const *argv) {
@@ -74,11 +72,11 @@ int exec_program(const char *const *argv) {
     bool denied = false;
     for (const char *path = search_path(); path;) {
         char file[PATH_MAX];
-        bool fits = path_file(&path, name, file);
+        bool fits = exec_next_file(&path, name, file);
         errno = ENAMETOOLONG;
         if (fits)
             exec_file(file, argv);
-        if (!try_next(errno))
+        if (!exec_goes_on(errno))
             return errno;
         denied |= errno == EACCES;
     }
@@ -90,7 +88,7 @@ bool exec_exists(const char *name) {
         return access(name, F_OK) == 0;
     char file[PATH_MAX];
     for (const char *path = search_path(); path;)
-        if (path_file(&path, name, file) && access(file, F_OK) == 0)
+        if (exec_next_file(&path, name, file) && access(file, F_OK) == 0)
             return true;
     return false;
 }

@@ -3,11 +3,29 @@
 #define SYS_RIGHTS_H
 
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 enum { MAX_RIGHTS = 16 }; /* of one message */
 
-/* sendmsg(2) with those of fds[] that are not -1, at most MAX_RIGHTS. */
+union rights_room {
+    struct cmsghdr head;
+    char bytes[CMSG_SPACE(MAX_RIGHTS * sizeof(int))];
+};
+
+struct rights_message { /* points into itself: it stays where it is */
+    struct msghdr head;
+    struct iovec part;
+    union rights_room room;
+};
+
+/* A message for sendmsg(2), of bytes that stay the caller's, and those of fds[] that are not -1, at
+ * most MAX_RIGHTS. */
+void rights_pack(struct rights_message *m, const void *bytes, size_t n, const int *fds,
+                 size_t nfds);
+
+/* The same, sent at once. */
 ssize_t rights_send(int sock, const void *bytes, size_t n, const int *fds, size_t nfds, int flags);
 
 /* recvmsg(2): fds[] is filled from its start with what came, close-on-exec and the caller's; the

@@ -360,8 +360,10 @@ static void has_bounds(void) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     hold(1, 1000001, fcntl(null, F_DUPFD_CLOEXEC, 3), -1);
     int fd = jobs.list[0].fds[0];
-    hold(1, 1000002, fcntl(null, F_DUPFD_CLOEXEC, 3), -1);
-    OK(jobs.n == 1 && job(1)->pid == 1000001 && fcntl(fd, F_GETFD) >= 0, "an id twice: the first");
+    hold(1, 1000002, fcntl(null, F_DUPFD_CLOEXEC, 100), -1);
+    OK(jobs.n == 1 && job(1)->pid == 1000002 && jobs.running == 1 && fcntl(fd, F_GETFD) < 0 &&
+           fcntl(job(1)->fds[0], F_GETFD) >= 0,
+       "an id twice: the second attempt, and nothing of the first");
     hold(2, 1, -1, -1);
     hold(3, 0, -1, -1);
     hold(4, -1, -1, -1);

@@ -79,6 +79,26 @@ static void put(const char *path, const char *text, mode_t mode) {
 
 static char dir[] = "/tmp/t_job.XXXXXX";
 
+/* Before it has executed, by the quick way or by the second one, of a text that names no shell. */
+static void is_signalled_at_once(void) {
+    static const int sigs[] = { SIGKILL, SIGTERM, SIGQUIT, SIGABRT, 64 };
+    char text[64];
+    (void)snprintf(text, sizeof text, "%s/early", dir);
+    put(text, "sleep 60\n", 0755);
+    for (int scope = JOB_TREE; scope <= JOB_LEADER; scope++)
+        for (size_t i = 0; i < 2 * sizeof sigs / sizeof sigs[0]; i++) {
+            struct client c;
+            int sig = sigs[i / 2];
+            struct job *j = start(spec(i % 2 ? ARGV(text) : ARGV("sleep", "60")));
+            attach(&c, j, 0, false);
+            OK(job_signal(j, sig, (enum job_scope)scope) == 0, "sent before it executes");
+            UNTIL(c.ended);
+            OK(j->state == JOB_ENDED && j->end.how.signaled && j->end.how.code == sig,
+               "scope %d, way %zu: it ends by %d: %d", scope, i % 2, sig, j->end.how.code);
+            forget(&c);
+        }
+}
+
 static void says_why_not(void) {
     char script[64], text[64], broken[64];
     (void)snprintf(script, sizeof script, "%s/script", dir);
@@ -660,6 +680,7 @@ int main(int argc, char **argv) {
     lives_and_ends();
     tells_signals();
     says_why_not();
+    is_signalled_at_once();
     says_what_is_too_long();
     has_an_environment();
     is_clean();

@@ -60,8 +60,10 @@ static void pid1_drop(struct held *h, uint32_t bits) {
 
 static void pid1_take(const struct wire_job *m, int fds[JOB_NFDS]) {
     struct held *h = held_by_id(m->id);
-    if (m->head.kind == WIRE_JOB && !h) {
+    if (m->head.kind == WIRE_JOB) {
         wire_jobs++;
+        if (h) /* a second attempt */
+            pid1_drop(h, ~0U), h->m.head.kind = 0;
         h = held;
         while (h->m.head.kind)
             h++;

@@ -102,6 +102,10 @@ void job_reaped(struct job *j, const struct exit_info *how) {
 
 void job_exited(struct child *c, struct exit_info how) {
     struct job *j = CONTAINER_OF(c, struct job, child);
+    if (j->state == JOB_STARTING)
+        job_exec_settle(j);
+    if (job_again(j))
+        return;
     job_reaped(j, &how);
     job_owe(j, WIRE_JOB_ENDED);
 }

@@ -102,8 +102,10 @@ struct job {
     uint64_t until; /* how far its output was when it ended */
     instant term_at, kill_at;
     span kill_after;
-    size_t counted; /* of its output in jobs.kept */
-    char *asked;    /* JOB_STARTING: program, cwd and user, for words about a failure */
+    size_t counted;          /* of its output in jobs.kept */
+    char *asked;             /* JOB_STARTING: program, cwd and user, for words about a failure */
+    struct attempt *attempt; /* JOB_STARTING: start.c; or NULL */
+    uint64_t early_sigs;     /* sent while there is one */
 };
 
 struct jobs_args {

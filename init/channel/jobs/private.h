@@ -55,6 +55,8 @@ static inline bool job_over(const struct job *j) {
 
 int jobs_null(struct jobs *js, struct err *e); /* open /dev/null */
 void job_exec_settle(struct job *j);           /* read what came of the exec, if that is known */
+bool job_again(struct job *j); /* its process is reaped: was it only the first attempt? */
+void job_attempt_free(struct job *j);
 
 /* --- output.c */
 
@@ -82,7 +84,8 @@ uint64_t jobs_ooms(const struct jobs *js);
 /* --- tree.c */
 
 void job_send_tree(struct job *j, int sig);
-void jobs_walk(struct jobs *js); /* start a walk if one is due and none runs */
+void job_send_early(struct job *j); /* what was sent before it could be */
+void jobs_walk(struct jobs *js);    /* start a walk if one is due and none runs */
 void jobs_walk_init(struct jobs *js);
 
 /* --- walk.c */

@@ -16,6 +16,35 @@
 #include "base/str.h"
 #include "channel/jobs/private.h"
 #include "svc/environment.h"
+#include "sys/quick.h"
+
+/* --- the quick way, until it has led to something -----------------------------------------------
+ */
+
+static void close_theirs(int theirs[3]) {
+    if (theirs[1] == theirs[0]) /* one terminal */
+        theirs[1] = theirs[2] = -1;
+    for (int i = 0; i < 3; i++)
+        fd_close(&theirs[i]);
+}
+
+/* What the quick way (sys/quick.h) needs until it has led to something. */
+struct attempt {
+    struct quick *quick;
+    struct wire_packet packet;
+    int theirs[3];
+    bool failed;
+};
+
+void job_attempt_free(struct job *j) {
+    struct attempt *a = j->attempt;
+    j->attempt = NULL;
+    if (!a)
+        return;
+    quick_free(a->quick);
+    close_theirs(a->theirs);
+    free(a);
+}
 
 /* --- what came of it ------------------------------------------------------------------------ */
 
@@ -93,22 +122,32 @@ static void failed(struct job *j, struct exec_failure f) {
 /* End of file: it has executed; or it was killed before that, which its end will tell. */
 void job_exec_settle(struct job *j) {
     struct exec_failure f = { .code = EIO };
+    if (j->attempt && j->attempt->failed)
+        return;
     ssize_t n = j->fds[JOB_EXEC] < 0 ? 0 : read(j->fds[JOB_EXEC], &f, sizeof f);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
+    if (n != 0 && j->attempt) { /* once it is reaped, job_again() */
+        loop_unwatch(&j->exec);
+        fd_close(&j->fds[JOB_EXEC]);
+        j->attempt->failed = true;
+        return;
+    }
+    job_attempt_free(j);
     if (n != 0) {
         failed(j, f);
         return;
     }
     job_close_fd(j, JOB_EXEC);
     settled(j, JOB_RUNNING);
+    job_send_early(j);
     if (!j->stdin_open && j->stdin_pipe)
         job_owe(j, WIRE_JOB_SHUT); /* it was closed before PID 1 could have known it */
 }
 
 /* --- its ends ------------------------------------------------------------------------------- */
 
-static int open_pipe(int *ours, int *theirs, bool write_end, struct err *e) {
+static int job_pipe(int *ours, int *theirs, bool write_end, struct err *e) {
     int p[2];
     if (pipe2(p, O_CLOEXEC) < 0)
         return err_sys(e, errno, "make a pipe");
@@ -152,33 +191,26 @@ int jobs_null(struct jobs *js, struct err *e) {
 static int open_stdio(struct job *j, const struct job_spec *spec, int theirs[3], struct err *e) {
     if (spec->pty)
         return open_terminal(j, spec, theirs, e);
-    int rc = spec->stdin_pipe ? open_pipe(&j->fds[JOB_STDIN], &theirs[0], true, e)
+    int rc = spec->stdin_pipe ? job_pipe(&j->fds[JOB_STDIN], &theirs[0], true, e)
                               : jobs_null(j->jobs, e);
     if (rc == 0)
-        rc = open_pipe(&j->fds[JOB_STDOUT], &theirs[1], false, e);
+        rc = job_pipe(&j->fds[JOB_STDOUT], &theirs[1], false, e);
     if (rc == 0)
-        rc = open_pipe(&j->fds[JOB_STDERR], &theirs[2], false, e);
+        rc = job_pipe(&j->fds[JOB_STDERR], &theirs[2], false, e);
     return rc;
-}
-
-static void close_theirs(int theirs[3]) {
-    if (theirs[1] == theirs[0]) /* one terminal */
-        theirs[1] = theirs[2] = -1;
-    for (int i = 0; i < 3; i++)
-        fd_close(&theirs[i]);
 }
 
 /* --- the spawn ------------------------------------------------------------------------------ */
 
-/* Of its own: in a child there are no jobs (job.c). */
+/* In a child there are no jobs (job.c): it has all that it needs here. */
 struct announcement {
     struct wire_job m;
     int fds[JOB_NFDS];
     int pid1;
 };
 
-/* In the child, where waiting harms nobody else. PID 1 may be behind; or so many descriptors be on
- * their way that the kernel takes no more for now, which nothing tells the end of. */
+/* Waiting harms nobody else. PID 1 may be behind; or so many descriptors be on their way that the
+ * kernel takes no more for now, which nothing tells the end of. */
 static int announce(void *arg) {
     struct announcement *a = arg;
     struct pollfd room = { .fd = a->pid1, .events = POLLOUT };
@@ -194,17 +226,78 @@ static int announce(void *arg) {
     }
 }
 
+static struct wire_job announced(const struct job *j) {
+    return (struct wire_job){ .head = WIRE_HEAD(WIRE_JOB, struct wire_job),
+                              .id = j->id,
+                              .slot = j->slot };
+}
+
+static pid_t spawn_fork(struct job *j, const struct spawn_req *asked, struct err *e) {
+    struct sys *sys = j->jobs->a.loop->sys;
+    struct announcement a = { .m = announced(j), .pid1 = j->jobs->a.pid1 };
+    struct spawn_req r = *asked;
+    memcpy(a.fds, j->fds, sizeof a.fds);
+    r.announce = announce;
+    r.announce_arg = &a;
+    pid_t pid = sys->spawn(sys, &r, &a.fds[JOB_EXEC], e);
+    j->fds[JOB_EXEC] = a.fds[JOB_EXEC];
+    return pid;
+}
+
+/* 0: it is no way for this one. With a pid, theirs[] are the attempt's. */
+static pid_t spawn_quick(struct job *j, const struct spawn_req *r, int theirs[3]) {
+    struct attempt *a = j->attempt = calloc(1, sizeof *a);
+    AUTO_FD int report = -1;
+    pid_t pid = -1;
+    if (!a)
+        return 0;
+    memset(a->theirs, -1, sizeof a->theirs);
+    a->quick = quick_new(r);
+    if (a->quick && job_pipe(&j->fds[JOB_EXEC], &report, false, NULL) == 0) {
+        const struct wire_job m = announced(j);
+        wire_pack_fds(&a->packet, &m, j->fds);
+        pid = quick_start(a->quick, report,
+                          &(struct quick_news){ .sock = j->jobs->a.pid1,
+                                                .message = &a->packet.message.head,
+                                                .pid = &a->packet.job.pid });
+    }
+    if (pid < 0) {
+        fd_close(&j->fds[JOB_EXEC]);
+        job_attempt_free(j);
+        return 0;
+    }
+    memcpy(a->theirs, theirs, sizeof a->theirs);
+    memset(theirs, -1, sizeof a->theirs);
+    return pid;
+}
+
+/* What it could not do, a fork can, or says why. Its process has been reaped. */
+bool job_again(struct job *j) {
+    struct attempt *a = j->attempt;
+    struct err e = { 0 };
+    if (!a || !a->failed)
+        return false;
+    pid_t pid = spawn_fork(j, quick_request(a->quick), &e);
+    job_attempt_free(j);
+    if (pid < 0) {
+        failed(j, (struct exec_failure){ .step = STEP_ANNOUNCE, .code = -pid });
+        return true;
+    }
+    j->pid = j->leader = pid;
+    children_add(j->jobs->a.children, &j->child, pid);
+    job_watch(j);
+    job_send_early(j);
+    return true;
+}
+
 /* All of it is put together here, for in the child each page that it writes to is copied first. But
  * what a login sets is known there only, so the job's `own` goes over that once more. */
-static int spawn(struct job *j, const struct job_spec *spec, const int theirs[3],
-                 const char *const *env, const char *const *own, struct err *e) {
+static pid_t spawn(struct job *j, const struct job_spec *spec, const char *const *env,
+                   const char *const *own, struct err *e) {
     const struct jobs_args *a = &j->jobs->a;
+    int theirs[3] = { -1, -1, -1 };
+    int rc = open_stdio(j, spec, theirs, e);
     struct spawn_limit files = { RLIMIT_NOFILE, a->nofile };
-    struct announcement told = {
-        .m = { .head = WIRE_HEAD(WIRE_JOB, struct wire_job), .id = j->id, .slot = j->slot },
-        .pid1 = a->pid1
-    };
-    memcpy(told.fds, j->fds, sizeof told.fds);
     struct spawn_req r = {
         .argv = spec->argv,
         .envp = env,
@@ -223,16 +316,14 @@ static int spawn(struct job *j, const struct job_spec *spec, const int theirs[3]
         .nlimits = 1,
         .sigmask = a->sigmask,
         .sigchld_ignored = a->sigchld_ignored,
-        .announce = announce,
-        .announce_arg = &told,
     };
-    pid_t pid = a->loop->sys->spawn(a->loop->sys, &r, &told.fds[JOB_EXEC], e);
-    j->fds[JOB_EXEC] = told.fds[JOB_EXEC];
-    return pid;
+    if (rc == 0 && (rc = spawn_quick(j, &r, theirs)) == 0)
+        rc = spawn_fork(j, &r, e);
+    close_theirs(theirs);
+    return rc;
 }
 
-static int spawn_marked(struct job *j, const struct job_spec *spec, const int theirs[3],
-                        struct err *e) {
+static pid_t spawn_marked(struct job *j, const struct job_spec *spec, struct err *e) {
     size_t n = 0;
     while (spec->env && spec->env[n])
         n++;
@@ -247,7 +338,7 @@ static int spawn_marked(struct job *j, const struct job_spec *spec, const int th
     struct env_request r = { .base = j->jobs->a.env, .add = own, .kind = SVC_KIND_SERVICE };
     AUTO_FREE const char **env = NULL;
     int rc = environment_make(&r, &env, e);
-    return rc < 0 ? rc : spawn(j, spec, theirs, env, own, e);
+    return rc < 0 ? rc : spawn(j, spec, env, own, e);
 }
 
 /* --- a new job ------------------------------------------------------------------------------ */
@@ -314,8 +405,6 @@ static int64_t unix_ms(void) {
 
 static int launch(struct job *j, const struct job_spec *spec, struct err *e) {
     struct jobs *js = j->jobs;
-    int theirs[3] = { -1, -1, -1 };
-    int rc = open_stdio(j, spec, theirs, e);
     j->started = js->a.loop->sys->now(js->a.loop->sys);
     j->started_unix_ms = unix_ms();
     j->term_at = instant_add(j->started, spec->timeout);
@@ -323,13 +412,11 @@ static int launch(struct job *j, const struct job_spec *spec, struct err *e) {
         jobs_find_counter(js); /* once more: the box may have moved since */
     j->ooms = jobs_ooms(js);
     record_create(j);
-    if (rc == 0)
-        rc = spawn_marked(j, spec, theirs, e);
-    close_theirs(theirs);
-    if (rc < 0)
-        return rc;
-    j->pid = j->leader = rc;
-    children_add(js->a.children, &j->child, rc);
+    pid_t pid = spawn_marked(j, spec, e);
+    if (pid < 0)
+        return pid;
+    j->pid = j->leader = pid;
+    children_add(js->a.children, &j->child, pid);
     return 0;
 }
 

@@ -27,12 +27,37 @@ static int send_group(const struct job *j, int sig) {
     return errno == ESRCH ? send_leader(j, sig) : -errno;
 }
 
+/* --- before it has executed ------------------------------------------------------------------- */
+
+/* On its quick way it shares our memory, which an old kernel's dump of core would take with it; and
+ * another process may take its place. So it gets what was sent to it once it has executed. */
+static bool comes_early(struct job *j, int sig) {
+    if (!j->attempt)
+        return false;
+    j->early_sigs |= SIGNAL_BIT(sig);
+    if (sig == SIGKILL) {
+        j->kill_sent = true;
+        (void)kill(j->pid, SIGKILL);
+    }
+    return true;
+}
+
+void job_send_early(struct job *j) {
+    uint64_t sigs = j->early_sigs;
+    j->early_sigs = 0;
+    for (int sig = 1; sigs && sig <= SIGNAL_MAX; sig++)
+        if (sigs & SIGNAL_BIT(sig))
+            job_send_tree(j, sig);
+}
+
 /* --- the tree ------------------------------------------------------------------------------- */
 
 /* The group at once, for it may not fork its way out of that; the rest by a walk. What is sent
  * twice before a walk has begun is sent once, as the kernel does with pending signals. */
 void job_send_tree(struct job *j, int sig) {
     uint64_t bit = SIGNAL_BIT(sig);
+    if (comes_early(j, sig))
+        return;
     bool had = is_there(j) && send_group(j, sig) == 0;
     if (sig == SIGKILL)
         j->kill_sent = true;
@@ -139,6 +164,8 @@ int job_signal(struct job *j, int sig, enum job_scope scope) {
         job_send_tree(j, sig);
         return gone ? -ESRCH : 0;
     }
+    if (comes_early(j, sig))
+        return 0;
     if (sig == SIGKILL)
         j->kill_sent = true;
     if (!is_there(j))

@@ -122,7 +122,7 @@ static bool job_of(pid_t pid, uint64_t *id) {
 
 /* To that process and no other which has come by its number meanwhile: a directory of /proc is a
  * pidfd as well (pidfd_send_signal(2)). */
-static bool send(const struct process *p, int sig) {
+static bool send_to(const struct process *p, int sig) {
     char path[32];
     struct process is;
     (void)snprintf(path, sizeof path, "/proc/%d", p->pid);
@@ -138,16 +138,16 @@ static bool signal_one(const struct walk_target *t, const struct process *p) {
     if (t->sigs & SIGNAL_BIT(SIGKILL)) {
         if (t->leads && p->session == t->leader && !t->below) /* its group, which may be forking */
             (void)kill(-p->group, SIGKILL);
-        return send(p, SIGKILL);
+        return send_to(p, SIGKILL);
     }
     bool sent = false;
     for (int sig = 1; sig <= SIGNAL_MAX; sig++)
         if ((t->sigs & SIGNAL_BIT(sig)) &&
             !((t->group_had & SIGNAL_BIT(sig)) && p->group == t->leader))
-            sent |= send(p, sig);
+            sent |= send_to(p, sig);
     /* One that is stopped would not see that it is to end. */
     if (p->stopped && (t->sigs & (SIGNAL_BIT(SIGTERM) | SIGNAL_BIT(SIGHUP))))
-        (void)send(p, SIGCONT);
+        (void)send_to(p, SIGCONT);
     return sent;
 }
 
