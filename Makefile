@@ -240,6 +240,9 @@ bench: $(BIN) ## Measure against peers
 
 build/fuzz/f_%: $(FUZZED)/tests/fuzz/f_%.o build/fuzz/libpinnace.a
 	$(Q)clang $(ASAN) -fsanitize=fuzzer -o $@ $^ $(GLIBC_LIBS)
+# What gcc passes and clang does not would be found by who begins to fuzz.
+syntax: | $(GREADY)
+	$(Q)clang $(BASE) $(WARN) $(GLIBC) -fsyntax-only $(filter-out build/%,$(ALL_SRC))
 fuzz: $(addprefix build/fuzz/f_,$(or $(T),$(FUZZ))) ## Fuzz T=NAME (default all) for SECS=60 each
 	$(Q)here=$(CURDIR)/build/fuzz; for t in $(or $(T),$(FUZZ)); do \
 		mkdir -p $$here/corpus/$$t && seeds=$(CURDIR)/tests/fuzz/seeds/$$t && \
@@ -276,4 +279,4 @@ clean: ## Remove what was built; what was downloaded stays in build/dl
 	find build -mindepth 1 -maxdepth 1 ! -name dl -exec rm -rf --one-file-system {} + 2>/dev/null || true
 
 .PHONY: help all pinnace check-binary unit sim differential integration clients engine images lint test \
-	demo bench fuzz format compdb man install microvm dist dist-check readme clean
+	demo bench fuzz syntax format compdb man install microvm dist dist-check readme clean

@@ -9,15 +9,10 @@
 
 enum { MAX_RIGHTS = 16 }; /* of one message */
 
-union rights_room {
-    struct cmsghdr head;
-    char bytes[CMSG_SPACE(MAX_RIGHTS * sizeof(int))];
-};
-
 struct rights_message { /* points into itself: it stays where it is */
     struct msghdr head;
     struct iovec part;
-    union rights_room room;
+    _Alignas(struct cmsghdr) char room[CMSG_SPACE(MAX_RIGHTS * sizeof(int))];
 };
 
 /* A message for sendmsg(2), of bytes that stay the caller's, and those of fds[] that are not -1, at

@@ -87,7 +87,7 @@ static void stimulus_run(struct world *w, const struct stimulus *s) {
         p = world_leader(w, s->what);
         break;
     case STIM_KILL_ROLE:
-        p = proc_role(w, PROC_LOG + s->what % 3); /* log, channel, net */
+        p = proc_role(w, (enum proc_kind)(PROC_LOG + s->what % 3)); /* log, channel, net */
         break;
     case STIM_UNIT_DO:
         actor_ask(w, s->what / 4, s->what % 4);
