@@ -113,7 +113,8 @@ static void let_go(struct job *j) {
     timer_stop(&j->timeout);
     timer_stop(&j->linger);
     children_forget(&j->child);
-    job_attempt_free(j);
+    if (!j->pid) /* else its process may still be in there */
+        job_attempt_free(j);
     ring_free(&j->output);
     job_count(j);
     list_remove(&j->touched);
