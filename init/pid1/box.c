@@ -61,6 +61,7 @@ static int add_engine(struct box *b, struct err *e) {
     free(svc->after);
     svc->env = steal(&c->env);
     svc->after = steal(&c->after);
+    svc->place = conf_engine_after(b->conf);
     svc->ready = steal(&c->ready);
     svc->stop_timeout = c->stop_timeout;
     svc->start_timeout = c->start_timeout;
@@ -107,10 +108,12 @@ static int make_plan(struct box *b, struct err *e) {
         return rc;
     for (size_t i = 0; i < b->nunits; i++)
         if ((int)i != b->main) {
-            if (unit_in(&b->plan.after[i], (size_t)b->main))
-                return err_set(e, EINVAL,
-                               "%s.after: CMD itself waits for %s; set [main] start = now",
-                               b->confs[i]->name, b->confs[i]->name);
+            if (unit_in(&b->plan.after[i], (size_t)b->main)) {
+                (void)err_set(e, EINVAL,
+                              "%s.after: CMD itself waits for %s; set [main] start = now",
+                              b->confs[i]->name, b->confs[i]->name);
+                return err_at(e, svc_conf_place(b->confs[i], "after"));
+            }
             unit_add(&b->plan.after[b->main], i);
         }
     /* CMD was collected last, so it is last in the order as well. */
