@@ -22,6 +22,7 @@ struct progress {
     bool quiet, terminal;
     int lines;       /* drawn last time */
     int64_t seq;     /* of the last picture; 0 none */
+    bool seen;       /* one at least */
     char last[8192]; /* what was printed last, off a terminal */
 };
 
@@ -45,6 +46,17 @@ static void describe(yyjson_val *root, bool with_times, struct text *t, int *lin
     }
 }
 
+/* Off a terminal: those lines that are new. Units do not change their places. */
+static void print_changes(const char *last, const char *now) {
+    while (*now) {
+        size_t n = strcspn(now, "\n"), was = strcspn(last, "\n");
+        if (n != was || memcmp(now, last, n) != 0)
+            (void)printf("%.*s\n", (int)n, now);
+        now += n + (now[n] == '\n');
+        last += was + (last[was] == '\n');
+    }
+}
+
 static void draw(struct progress *p, yyjson_val *root) {
     char buf[8192];
     struct text t = TEXT(buf);
@@ -54,8 +66,10 @@ static void draw(struct progress *p, yyjson_val *root) {
     if (p->terminal && p->lines)
         text_add(&t, "\033[%dA\033[J", p->lines);
     describe(root, p->terminal, &t, &lines);
-    if (p->terminal || strcmp(p->last, buf) != 0)
+    if (p->terminal)
         (void)fputs(buf, stdout);
+    else
+        print_changes(p->last, buf);
     (void)fflush(stdout);
     p->lines = lines;
     (void)snprintf(p->last, sizeof p->last, "%s", buf);
@@ -69,6 +83,7 @@ static int look(struct progress *p, const char *body, size_t len) {
     if (root) {
         const char *phase = json_str(root, "phase");
         p->seq = json_int(root, "seq");
+        p->seen = true;
         draw(p, root);
         if (json_bool(root, "ready"))
             rc = 1;
@@ -100,6 +115,16 @@ static int turn(struct progress *p, struct err *e) {
     return rc < 0 ? -ECANCELED : rc;
 }
 
+/* What it waits for has not been shown where no progress is. */
+static int time_is_over(const struct progress *p) {
+    AUTO_FREE char *body = NULL;
+    int status = p->quiet ? client_text(p->host, "/readyz", client_soon(), &body, NULL) : -1;
+    if (status == 200)
+        return CLI_OK;
+    (void)fprintf(stderr, "pinnace: not ready in time\n%s", status > 0 ? body : "");
+    return CLI_NO;
+}
+
 int wait_until_ready(const char *host, span limit, bool quiet) {
     instant begun = instant_now();
     struct progress p = {
@@ -114,6 +139,8 @@ int wait_until_ready(const char *host, span limit, bool quiet) {
             return CLI_NO;
         bool over = !instant_before(instant_now(), p.deadline);
         bool later = rc == 0 || rc == -ENOENT || rc == -ECONNREFUSED || rc == -EPROTO;
+        if (over && p.seen && (rc == 0 || rc == -ETIMEDOUT))
+            return time_is_over(&p);
         if (over || !later) {
             (void)fprintf(stderr, "pinnace: not ready%s%s\n", rc < 0 ? ": " : " in time",
                           rc < 0 ? e.text : "");
