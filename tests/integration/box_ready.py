@@ -135,6 +135,11 @@ for pid1, how in BOTH:
     t.ok(got == b"\n" and end == b"", f"{how}: ready-fd gets a newline, then its end", (got, end))
     yes = b.client("ready")
     t.ok(yes.status == 0 and yes.out == "ready\n", f"{how}: `pinnace ready` says yes", yes)
+    other = b.client("run", "-c", b.config, "--", "sh", "-c", "exit 5")
+    yes = b.client("ready")
+    t.ok("another pinnace has the run directory" in other.err and yes.out == "ready\n" and
+         os.path.exists(f"{b.run_dir}/ready"),
+         f"{how}: a second pinnace leaves the run directory to it", (other, yes))
     t.ok(b.get("/readyz") == (200, "ready\n"), f"{how}: /readyz is 200", b.get("/readyz"))
     t.ok(b.client("wait").status == 0, f"{how}: `wait` returns at once when it is ready")
     doc = b.status()
