@@ -13,6 +13,7 @@
 
 enum {
     RETRY_MS = 20,   /* pinnace may not have opened its socket yet */
+    ASK_MS = 100,    /* how often who may not wait for changes asks */
     REDRAW_MS = 200, /* on a terminal: how often times move on */
 };
 
@@ -23,6 +24,7 @@ struct progress {
     int lines;       /* drawn last time */
     int64_t seq;     /* of the last picture; 0 none */
     bool seen;       /* one at least */
+    bool plain;      /* of what anybody may ask there is only whether it is ready */
     char last[8192]; /* what was printed last, off a terminal */
 };
 
@@ -96,8 +98,21 @@ static int look(struct progress *p, const char *body, size_t len) {
     return rc;
 }
 
+/* As look(). */
+static int look_plainly(struct progress *p, struct err *e) {
+    AUTO_FREE char *body = NULL;
+    int status = client_text(p->host, "/readyz", p->deadline, &body, e);
+    if (status < 0 || status == 200)
+        return status < 0 ? status : 1;
+    p->seen = true;
+    (void)poll(NULL, 0, ASK_MS);
+    return 0;
+}
+
 static int turn(struct progress *p, struct err *e) {
     char path[64];
+    if (p->plain)
+        return look_plainly(p, e);
     AUTO_FREE char *body = NULL;
     (void)snprintf(path, sizeof path, "/v1/status?after=%lld", (long long)p->seq);
     bool first = p->seq == 0;
@@ -109,8 +124,9 @@ static int turn(struct progress *p, struct err *e) {
         p->seq = 0;
         return 0;
     }
+    p->plain = rc == -EACCES && p->quiet; /* there is no progress to be shown */
     if (rc < 0)
-        return rc;
+        return p->plain ? 0 : rc;
     rc = look(p, body, strlen(body));
     return rc < 0 ? -ECANCELED : rc;
 }
