@@ -145,6 +145,8 @@ static void find_run_dir(struct box *b) {
     b->has_run_dir = rundir_find(b->conf->pinnace.run_dir, 1, b->run_dir, &e) == 0;
     if (!b->has_run_dir)
         log_warn(NULL, "no status socket and no ready file: %s", e.text);
+    else if (e.code == EADDRINUSE)
+        log_warn(NULL, "%s: this one takes %s", e.text, b->run_dir);
 }
 
 static void reaped(struct children *cs) {

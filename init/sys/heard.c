@@ -1,6 +1,7 @@
 #include "sys/heard.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,6 +9,8 @@
 #include <unistd.h>
 
 #include "base/own.h"
+
+enum { TRIES = 5, PAUSE_MS = 20 }; /* whoever was just killed may hold it so long */
 
 /* Who listens is known by its credentials as of listen(2) (SO_PEERCRED in unix(7)): a role of a
  * pinnace that was killed may hold its socket for a moment longer. 0: one of another PID namespace.
@@ -20,7 +23,7 @@ static bool lives(int fd) {
     return peer.pid != getpid() && (kill(peer.pid, 0) == 0 || errno == EPERM);
 }
 
-bool socket_is_heard(const char *path) {
+static bool is_heard(const char *path) {
     struct sockaddr_un to = { .sun_family = AF_UNIX };
     if (strlen(path) >= sizeof to.sun_path)
         return false;
@@ -31,4 +34,14 @@ bool socket_is_heard(const char *path) {
     if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0)
         return errno == EAGAIN; /* so many wait that there is no room */
     return lives(fd);
+}
+
+bool socket_is_heard(const char *path) {
+    for (int i = 0; i < TRIES; i++) {
+        if (i > 0)
+            (void)poll(NULL, 0, PAUSE_MS);
+        if (!is_heard(path))
+            return false;
+    }
+    return true;
 }

@@ -4,7 +4,8 @@
 
 #include <stdbool.h>
 
-/* Does a process that lives, and is not this one, listen on the unix stream socket at `path`? */
+/* Does a process that lives, and is not this one, listen on the unix stream socket at `path`? No is
+ * said at once, yes after 80 ms. */
 bool socket_is_heard(const char *path);
 
 #endif
