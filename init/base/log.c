@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,9 +27,13 @@ static struct {
 } sink = { .fd = 2, .level = LOG_INFO };
 
 /* A description of our own, so that O_NONBLOCK does not leak to those who share the
- * console. A socket cannot be reopened: there send(MSG_DONTWAIT) does the same. */
+ * console. A socket cannot be reopened: there send(MSG_DONTWAIT) does the same. A file never has no
+ * room, and its offset must be the one of those who share it: they would write over our lines. */
 static int own_description(int fd) {
     char path[32];
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return fcntl(fd, F_DUPFD_CLOEXEC, 3);
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     int mine = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (mine >= 0 || errno != ENXIO)

@@ -272,26 +272,30 @@ int split_words(const char *s, char ***out, size_t *n, struct err *e) {
 
 /* --- names ------------------------------------------------------------------------- */
 
-/* Levenshtein distance, two rows; words longer than the rows count as far away. */
+static unsigned least_of(unsigned a, unsigned b) { return a < b ? a : b; }
+
+/* Edit distance, two letters that have changed places being one edit (Damerau); words longer than
+ * the rows count as far away. */
 static unsigned distance(const char *a, const char *b) {
     enum { MOST = 63 };
-    unsigned row[MOST + 1];
+    unsigned rows[3][MOST + 1]; /* of a[i], a[i-1] and a[i-2] */
     size_t na = strlen(a), nb = strlen(b);
     if (na > MOST || nb > MOST)
         return UINT_MAX;
     for (unsigned j = 0; j <= nb; j++)
-        row[j] = j;
+        rows[0][j] = j;
     for (unsigned i = 1; i <= na; i++) {
-        unsigned diagonal = row[0];
+        unsigned *row = rows[i % 3];
+        const unsigned *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
         row[0] = i;
         for (unsigned j = 1; j <= nb; j++) {
-            unsigned swap = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            unsigned step = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            row[j] = swap < step ? swap : step;
+            row[j] =
+                least_of(above[j - 1] + (a[i - 1] != b[j - 1]), least_of(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = least_of(row[j], two_above[j - 2] + 1);
         }
     }
-    return row[nb];
+    return rows[na % 3][nb];
 }
 
 const char *nearest(const char *word, const char *const *candidates, size_t n) {

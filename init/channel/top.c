@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,20 @@ struct process {
     char state, name[32];
     long long ticks, pages; /* CPU time used; resident memory */
     int owner;              /* index of a unit; -1 */
-    const struct job *job;
+    const struct top_job *job;
+};
+
+/* What the fork has to know of a job. It has none itself: their memory is not in forks. */
+struct top_job {
+    uint64_t id;
+    pid_t leader;
+    bool ended;
+};
+
+struct top {
+    const struct mirror *mirror;
+    struct top_job *jobs; /* oldest first */
+    size_t njobs;
 };
 
 /* proc_pid_stat(5). The name is in brackets and may itself hold some. */
@@ -66,14 +80,25 @@ static const struct process *find(const struct process *list, size_t n, int pid)
     return NULL;
 }
 
+/* One that runs before one that has ended, and of these the newest. */
+static const struct top_job *job_led_by(const struct top *top, pid_t leader) {
+    const struct top_job *found = NULL;
+    for (size_t i = top->njobs; i-- > 0;) {
+        const struct top_job *j = &top->jobs[i];
+        if (j->leader == leader && (!found || (found->ended && !j->ended)))
+            found = j;
+    }
+    return found;
+}
+
 /* The number of a leader that has ended may be another's by now. While somebody is left of its
  * session it is not given away, so then there is no such process (setsid(2)). */
-static const struct job *job_of(struct channel *ch, const struct process *list, size_t n,
-                                const struct process *p) {
-    const struct job *j = job_by_pid(&ch->jobs, p->pid);
+static const struct top_job *job_of(const struct top *top, const struct process *list, size_t n,
+                                    const struct process *p) {
+    const struct top_job *j = job_led_by(top, p->pid);
     if (!j)
-        j = job_by_pid(&ch->jobs, p->session);
-    bool another = j && j->state == JOB_ENDED && find(list, n, j->leader);
+        j = job_led_by(top, p->session);
+    bool another = j && j->ended && find(list, n, j->leader);
     return another ? NULL : j;
 }
 
@@ -86,17 +111,17 @@ static int unit_of(const struct mirror *m, const struct process *p) {
 
 /* By the process itself or its session, else by the nearest ancestor that says. False: it is none
  * of this box's, which need not have a PID namespace of its own. */
-static bool find_owner(struct channel *ch, const struct process *list, size_t n,
+static bool find_owner(const struct top *top, const struct process *list, size_t n,
                        struct process *p) {
     const struct process *at = p;
     for (int depth = 0; at && depth < MAX_ANCESTORS; depth++) {
-        p->job = job_of(ch, list, n, at);
-        p->owner = p->job ? -1 : unit_of(&ch->mirror, at);
-        if (p->job || p->owner >= 0 || at->pid == ch->mirror.box.pid)
+        p->job = job_of(top, list, n, at);
+        p->owner = p->job ? -1 : unit_of(top->mirror, at);
+        if (p->job || p->owner >= 0 || at->pid == top->mirror->box.pid)
             return true;
         at = find(list, n, at->ppid);
     }
-    return ch->mirror.box.pid == 1;
+    return top->mirror->box.pid == 1;
 }
 
 /* The words with blanks between; a kernel thread or zombie has none, and is known by its name. */
@@ -118,17 +143,16 @@ static void add_command(struct text *t, const struct process *p) {
         text_json(t, p->name, strlen(p->name));
 }
 
-static void add_process(struct text *t, const struct channel *ch, const struct process *p) {
+static void add_process(struct text *t, const struct top *top, const struct process *p) {
     long long hz = sysconf(_SC_CLK_TCK), page = sysconf(_SC_PAGESIZE);
-    char id[JOB_ID_TEXT];
     text_add(t, "{\"pid\":%d,\"ppid\":%d,\"state\":\"%c\",\"unit\":", p->pid, p->ppid, p->state);
     if (p->owner >= 0)
-        text_json(t, ch->mirror.units[p->owner].name, strlen(ch->mirror.units[p->owner].name));
+        text_json(t, top->mirror->units[p->owner].name, strlen(top->mirror->units[p->owner].name));
     else
         text_add(t, "null");
     text_add(t, ",\"job\":");
     if (p->job)
-        text_add(t, "\"%s\"", job_id_text(p->job, id));
+        text_add(t, "\"%012" PRIx64 "\"", p->job->id);
     else
         text_add(t, "null");
     text_add(t, ",\"cpu_ms\":%lld,\"rss\":%lld,\"command\":", p->ticks * 1000 / hz,
@@ -137,8 +161,8 @@ static void add_process(struct text *t, const struct channel *ch, const struct p
     text_add(t, "}");
 }
 
-int top_write(int fd, void *channel) {
-    struct channel *ch = channel;
+static int write_top(int fd, void *arg) {
+    const struct top *top = arg;
     AUTO_FREE struct process *list = calloc(MAX_TOP, sizeof *list);
     if (!list)
         return 1;
@@ -148,12 +172,26 @@ int top_write(int fd, void *channel) {
     for (size_t i = 0; i < n && ok; i++) {
         char buf[8 * COMMAND_BYTES];
         struct text t = TEXT(buf);
-        if (!find_owner(ch, list, n, &list[i]))
+        if (!find_owner(top, list, n, &list[i]))
             continue;
         text_add(&t, "%s", comma);
-        add_process(&t, ch, &list[i]);
+        add_process(&t, top, &list[i]);
         ok = outflow_write(fd, t.buf, t.len);
         comma = ",\n";
     }
     return ok && outflow_write(fd, "]}\n", 3) ? 0 : 1;
+}
+
+bool top_begin(struct http_exchange *x) {
+    const struct channel *ch = channel_of(x);
+    AUTO_FREE struct top_job *jobs = calloc(ch->jobs.n + 1, sizeof *jobs);
+    struct top top = { .mirror = &ch->mirror, .jobs = jobs };
+    if (!jobs)
+        return false;
+    for (struct link *l = ch->jobs.all.next; l != &ch->jobs.all; l = l->next) {
+        const struct job *j = CONTAINER_OF(l, struct job, link);
+        if (j->state != JOB_FAILED)
+            jobs[top.njobs++] = (struct top_job){ j->id, j->leader, j->state == JOB_ENDED };
+    }
+    return outflow_begin(x, "application/json", write_top, &top);
 }

@@ -2,7 +2,10 @@
 #ifndef CHANNEL_TOP_H
 #define CHANNEL_TOP_H
 
-/* outflow_run; `channel` is a struct channel. {"processes":[...]}, see docs/openapi.yaml. */
-int top_write(int fd, void *channel);
+#include "channel/channel.h"
+
+/* Begin to answer with {"processes":[...]}, see docs/openapi.yaml. False: out of something; nothing
+ * has been answered. */
+bool top_begin(struct http_exchange *x);
 
 #endif

@@ -48,7 +48,7 @@ static const struct option run_options[] = {
 }, logs_options[] = {
     { "follow", 'f', NULL, "go on with what comes" },
     { "since", 0, "TIME", "not older than 10m, or 2026-01-02T15:04:05Z" },
-    { "tail", 'n', "N", "the last N lines" },
+    { "tail", 'n', "N", "the last N lines, or all" },
     { "timestamps", 't', NULL, "with the time of each line" },
     END
 }, kill_options[] = {

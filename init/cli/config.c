@@ -32,13 +32,16 @@ static int check_plan(const struct conf *c, struct err *e) {
     }
     char **after = engine->after;
     engine->after = c->engine.after;
+    engine->place = conf_engine_after(c);
     confs[n++] = engine;
     confs[n++] = cmd;
     int rc = svc_plan(&plan, confs, n, e);
     for (size_t i = 0; i < n && rc == 0 && c->main.start == START_READY; i++)
-        if (unit_in(&plan.after[i], n - 1))
-            rc = err_set(e, EINVAL, "%s.after: CMD itself waits for %s; set [main] start = now",
-                         confs[i]->name, confs[i]->name);
+        if (unit_in(&plan.after[i], n - 1)) {
+            (void)err_set(e, EINVAL, "%s.after: CMD itself waits for %s; set [main] start = now",
+                          confs[i]->name, confs[i]->name);
+            rc = err_at(e, svc_conf_place(confs[i], "after"));
+        }
     engine->after = after;
     svc_conf_free(engine);
     svc_conf_free(cmd);

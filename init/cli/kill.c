@@ -1,4 +1,5 @@
 /* kill.c — `pinnace kill`. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +25,8 @@ int verb_kill(const struct args *a) {
         target_add(&t, NULL, a->words[i]);
         text_add(&t, "/signal");
         yyjson_doc *doc = client_call(a->host, target, json, &e);
+        if (!doc && e.code == EEXIST) /* says what is so, not of which */
+            (void)err_wrap(&e, "%s", a->words[i]);
         if (doc)
             (void)puts(a->words[i]);
         else

@@ -121,6 +121,11 @@ static int print_lines(struct client *c, bool stamps, struct err *e) {
     return rc < 0 ? err_sys(e, -rc, "write") : (int)n;
 }
 
+/* "all", as docker has it, is what there is without it. */
+static bool has_tail(const struct args *a) {
+    return args_has(a, "tail") && strcmp(args_value(a, "tail"), "all") != 0;
+}
+
 static int unit_log(const struct args *a, struct err *e) {
     char target[TARGET_TEXT], number[24];
     struct text t = TEXT(target);
@@ -133,7 +138,7 @@ static int unit_log(const struct args *a, struct err *e) {
     text_add(&t, "/log");
     if (args_has(a, "follow"))
         target_add(&t, "follow", "1");
-    if (args_has(a, "tail"))
+    if (has_tail(a))
         target_add(&t, "tail", args_value(a, "tail"));
     if (since)
         target_add(&t, "since_ms", number);
@@ -221,9 +226,9 @@ static int job_output(const struct args *a, struct err *e) {
     int64_t from = 0;
     if (args_has(a, "since") || args_has(a, "timestamps"))
         return err_set(e, EINVAL, "times are kept for units, not for jobs such as %s", a->words[0]);
-    if (args_uint(a, "tail", MAX_TAIL, &lines, e) < 0)
-        return -e->code;
-    if (args_has(a, "tail")) {
+    if (has_tail(a)) {
+        if (args_uint(a, "tail", MAX_TAIL, &lines, e) < 0)
+            return -e->code;
         AUTO_CLIENT struct client *all = ask_output(a, 0, NULL, e);
         if (!all)
             return -e->code;
@@ -242,7 +247,10 @@ static int job_output(const struct args *a, struct err *e) {
 int verb_logs(const struct args *a) {
     struct err e = { 0 }, why = { 0 };
     unsigned lines;
-    if (args_uint(a, "tail", MAX_TAIL, &lines, &e) < 0)
+    int64_t since;
+    if (has_tail(a) && args_uint(a, "tail", MAX_TAIL, &lines, &e) < 0)
+        return cli_usage(a, "%s", e.text);
+    if (args_has(a, "since") && parse_since(args_value(a, "since"), &since, &e) < 0)
         return cli_usage(a, "%s", e.text);
     int rc = unit_log(a, &e);
     if (rc == -ESRCH) {

@@ -222,7 +222,7 @@ static void take_told(struct session *s, enum frame_type type, size_t n) {
     else if (type == FRAME_ENDED)
         take_ended(s, root);
     else if (type == FRAME_ERROR)
-        take_error(s, root);
+        take_error(s, json_get(root, "error"));
     yyjson_doc_free(doc);
 }
 

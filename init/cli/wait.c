@@ -13,6 +13,7 @@
 
 enum {
     RETRY_MS = 20,   /* pinnace may not have opened its socket yet */
+    ASK_MS = 100,    /* how often who may not wait for changes asks */
     REDRAW_MS = 200, /* on a terminal: how often times move on */
 };
 
@@ -22,6 +23,8 @@ struct progress {
     bool quiet, terminal;
     int lines;       /* drawn last time */
     int64_t seq;     /* of the last picture; 0 none */
+    bool seen;       /* one at least */
+    bool plain;      /* of what anybody may ask there is only whether it is ready */
     char last[8192]; /* what was printed last, off a terminal */
 };
 
@@ -45,6 +48,17 @@ static void describe(yyjson_val *root, bool with_times, struct text *t, int *lin
     }
 }
 
+/* Off a terminal: those lines that are new. Units do not change their places. */
+static void print_changes(const char *last, const char *now) {
+    while (*now) {
+        size_t n = strcspn(now, "\n"), was = strcspn(last, "\n");
+        if (n != was || memcmp(now, last, n) != 0)
+            (void)printf("%.*s\n", (int)n, now);
+        now += n + (now[n] == '\n');
+        last += was + (last[was] == '\n');
+    }
+}
+
 static void draw(struct progress *p, yyjson_val *root) {
     char buf[8192];
     struct text t = TEXT(buf);
@@ -54,8 +68,10 @@ static void draw(struct progress *p, yyjson_val *root) {
     if (p->terminal && p->lines)
         text_add(&t, "\033[%dA\033[J", p->lines);
     describe(root, p->terminal, &t, &lines);
-    if (p->terminal || strcmp(p->last, buf) != 0)
+    if (p->terminal)
         (void)fputs(buf, stdout);
+    else
+        print_changes(p->last, buf);
     (void)fflush(stdout);
     p->lines = lines;
     (void)snprintf(p->last, sizeof p->last, "%s", buf);
@@ -69,6 +85,7 @@ static int look(struct progress *p, const char *body, size_t len) {
     if (root) {
         const char *phase = json_str(root, "phase");
         p->seq = json_int(root, "seq");
+        p->seen = true;
         draw(p, root);
         if (json_bool(root, "ready"))
             rc = 1;
@@ -81,8 +98,21 @@ static int look(struct progress *p, const char *body, size_t len) {
     return rc;
 }
 
+/* As look(). */
+static int look_plainly(struct progress *p, struct err *e) {
+    AUTO_FREE char *body = NULL;
+    int status = client_text(p->host, "/readyz", p->deadline, &body, e);
+    if (status < 0 || status == 200)
+        return status < 0 ? status : 1;
+    p->seen = true;
+    (void)poll(NULL, 0, ASK_MS);
+    return 0;
+}
+
 static int turn(struct progress *p, struct err *e) {
     char path[64];
+    if (p->plain)
+        return look_plainly(p, e);
     AUTO_FREE char *body = NULL;
     (void)snprintf(path, sizeof path, "/v1/status?after=%lld", (long long)p->seq);
     bool first = p->seq == 0;
@@ -94,10 +124,21 @@ static int turn(struct progress *p, struct err *e) {
         p->seq = 0;
         return 0;
     }
+    p->plain = rc == -EACCES && p->quiet; /* there is no progress to be shown */
     if (rc < 0)
-        return rc;
+        return p->plain ? 0 : rc;
     rc = look(p, body, strlen(body));
     return rc < 0 ? -ECANCELED : rc;
+}
+
+/* What it waits for has not been shown where no progress is. */
+static int time_is_over(const struct progress *p) {
+    AUTO_FREE char *body = NULL;
+    int status = p->quiet ? client_text(p->host, "/readyz", client_soon(), &body, NULL) : -1;
+    if (status == 200)
+        return CLI_OK;
+    (void)fprintf(stderr, "pinnace: not ready in time\n%s", status > 0 ? body : "");
+    return CLI_NO;
 }
 
 int wait_until_ready(const char *host, span limit, bool quiet) {
@@ -114,6 +155,8 @@ int wait_until_ready(const char *host, span limit, bool quiet) {
             return CLI_NO;
         bool over = !instant_before(instant_now(), p.deadline);
         bool later = rc == 0 || rc == -ENOENT || rc == -ECONNREFUSED || rc == -EPROTO;
+        if (over && p.seen && (rc == 0 || rc == -ETIMEDOUT))
+            return time_is_over(&p);
         if (over || !later) {
             (void)fprintf(stderr, "pinnace: not ready%s%s\n", rc < 0 ? ": " : " in time",
                           rc < 0 ? e.text : "");

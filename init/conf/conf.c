@@ -88,7 +88,8 @@ static int check_name(const struct section *s, const char *name, struct err *e) 
     return 0;
 }
 
-static int named_add(struct conf *c, const struct section *s, const char *name, struct err *e) {
+static int named_add(struct conf *c, const struct section *s, const char *name,
+                     struct conf_place place, struct err *e) {
     int most = is_channel(s) ? MAX_CHANNELS : MAX_SERVICES;
     if (check_name(s, name, e) < 0)
         return -e->code;
@@ -98,6 +99,7 @@ static int named_add(struct conf *c, const struct section *s, const char *name, 
         struct svc_conf *svc = svc_conf_new(name, e);
         if (!svc)
             return -e->code;
+        svc->place = place;
         c->services[c->nservices++] = svc;
         return 0;
     }
@@ -105,19 +107,20 @@ static int named_add(struct conf *c, const struct section *s, const char *name, 
     if (!channel)
         return -e->code;
     (void)snprintf(channel->name, sizeof channel->name, "%s", name);
+    channel->place = place;
     c->channels[c->nchannels++] = channel;
     return 0;
 }
 
 /* Find it, or make it. */
-static int named_open(struct conf *c, const struct section *s, const char *name, struct target *t,
-                      struct err *e) {
+static int named_open(struct conf *c, const struct section *s, const char *name,
+                      struct conf_place place, struct target *t, struct err *e) {
     for (size_t i = 0; i < named_count(c, s); i++) {
         *t = named_target(c, s, i);
         if (strcmp(t->name, name) == 0)
             return 0;
     }
-    int rc = named_add(c, s, name, e);
+    int rc = named_add(c, s, name, place, e);
     if (rc == 0)
         *t = named_target(c, s, named_count(c, s) - 1);
     return rc;
@@ -163,13 +166,14 @@ static struct target fixed_target(struct conf *c, int id) {
 }
 
 /* "main", "service postgres": find it, or make it. */
-static int open_section(struct conf *c, const char *name, struct target *t, struct err *e) {
+static int open_section(struct conf *c, const char *name, struct conf_place place, struct target *t,
+                        struct err *e) {
     for (int i = 0; i < NSECTIONS; i++) {
         size_t n = strlen(sections[i].name);
         if (strncmp(name, sections[i].name, n) != 0)
             continue;
         if (i >= SECTION_FIRST_NAMED && name[n] == ' ')
-            return named_open(c, &sections[i], name + n + 1, t, e);
+            return named_open(c, &sections[i], name + n + 1, place, t, e);
         if (i < SECTION_FIRST_NAMED && name[n] == '\0') {
             *t = fixed_target(c, i);
             return 0;
@@ -188,13 +192,13 @@ static int unknown_key(const struct target *t, const char *key, struct err *e) {
                    near ? "?)" : "; `pinnace config --help` lists them");
 }
 
-static int set_key(const struct target *t, unsigned source, const char *key, const char *value,
-                   struct err *e) {
+static int set_key(const struct target *t, struct conf_place place, const char *key,
+                   const char *value, struct err *e) {
     int i = option_find(t->section, key);
     if (i < 0)
         return unknown_key(t, key, e);
     struct conf_given *given = (struct conf_given *)t->base + i;
-    if (given->text && given->source == source)
+    if (given->text && given->place.origin == place.origin)
         return err_set(e, EEXIST, "%s%s.%s: given twice", t->kind, t->name, key);
     if (option_set(&t->section->options[i], t->base, value, e) < 0) {
         bool comment = strstr(value, " ;") || strstr(value, " #");
@@ -206,7 +210,7 @@ static int set_key(const struct target *t, unsigned source, const char *key, con
     if (!copy)
         return err_set(e, ENOMEM, "out of memory");
     mem_release(&given->text);
-    *given = (struct conf_given){ copy, source };
+    *given = (struct conf_given){ copy, place };
     return 0;
 }
 
@@ -219,6 +223,8 @@ static int add_source(struct conf *c, const char *origin, struct err *e) {
     c->sources[c->nsources++] = copy;
     return 0;
 }
+
+static const char *newest_source(const struct conf *c) { return c->sources[c->nsources - 1]; }
 
 /* --- INI text -------------------------------------------------------------------------- */
 
@@ -235,14 +241,15 @@ struct reader {
  * by the name's own limit, which is lower. */
 static int on_line(void *user, const char *section, const char *key, const char *value, int line) {
     struct reader *r = user;
+    struct conf_place place = { newest_source(r->conf), line };
     int rc;
     if (!key) {
-        rc = open_section(r->conf, section, &r->target, r->e);
+        rc = open_section(r->conf, section, place, &r->target, r->e);
         r->in_section = rc == 0;
     } else if (!r->in_section) {
         rc = err_set(r->e, EINVAL, "'%.60s' stands before any [section]", key);
     } else {
-        rc = set_key(&r->target, (unsigned)r->conf->nsources - 1, key, value ? value : "", r->e);
+        rc = set_key(&r->target, place, key, value ? value : "", r->e);
     }
     if (rc < 0)
         r->line = line;
@@ -323,7 +330,7 @@ static int named_from_env(struct conf *c, const struct section *s, const char *v
     }
     for (char *p = name; *p; p++)
         *p = *p == '_' ? '-' : (char)tolower((unsigned char)*p);
-    return named_open(c, s, name, t, e);
+    return named_open(c, s, name, (struct conf_place){ newest_source(c), 0 }, t, e);
 }
 
 /* Which option a variable (without PINNACE_) means. [pinnace] may leave its name out. */
@@ -375,7 +382,8 @@ static int add_variable(struct conf *c, const char *assignment, struct err *e) {
         return err_set(e, E2BIG, "environment: %s: value of %zu bytes, %d are allowed", var, len,
                        MAX_ENV_VALUE);
     (void)snprintf(value, sizeof value, "%.*s", (int)len, text);
-    rc = set_key(&t, (unsigned)c->nsources - 1, t.section->options[option].key, value, e);
+    struct conf_place place = { newest_source(c), 0 };
+    rc = set_key(&t, place, t.section->options[option].key, value, e);
     return rc < 0 ? err_wrap(e, "environment: %s", var) : 0;
 }
 
@@ -395,38 +403,65 @@ int conf_begin(struct conf *c, struct err *e) {
     int rc = 0;
     for (int i = 0; i < SECTION_FIRST_NAMED && rc == 0; i++)
         rc = set_defaults(&sections[i], fixed_base(c, (enum section_id)i), e);
-    return rc < 0 ? rc : named_add(c, &sections[SECTION_CHANNEL], "local", e);
+    return rc < 0 ? rc
+                  : named_add(c, &sections[SECTION_CHANNEL], "local", (struct conf_place){ 0 }, e);
 }
 
-static const char *origin_of(const struct conf *c, const struct section *s, const void *base) {
+int err_at(struct err *e, struct conf_place at) {
+    if (!at.origin)
+        return -e->code;
+    return at.line ? err_wrap(e, "%s:%d", at.origin, at.line) : err_wrap(e, "%s", at.origin);
+}
+
+static struct conf_place place_of(const struct section *s, const void *base, const char *key) {
     const struct conf_given *given = base;
-    for (size_t i = 0; i < s->n; i++)
-        if (given[i].text)
-            return c->sources[given[i].source];
-    return "config";
+    int i = option_find(s, key);
+    return i >= 0 && given[i].text ? given[i].place : (struct conf_place){ 0 };
 }
 
-static int finish_service(const struct conf *c, const struct svc_conf *svc, struct err *e) {
-    const char *origin = origin_of(c, &sections[SECTION_SERVICE], svc);
-    if (!svc->command || !svc->command[0])
-        return err_set(e, EINVAL, "%s: [service %s] needs a command", origin, svc->name);
-    if (svc->oneshot && svc->ready)
-        return err_set(e, EINVAL,
-                       "%s: %s.ready: a oneshot is ready when it has exited 0; drop one of them",
-                       origin, svc->name);
+struct conf_place svc_conf_place(const struct svc_conf *svc, const char *key) {
+    struct conf_place at = place_of(&sections[SECTION_SERVICE], svc, key);
+    return at.origin ? at : svc->place;
+}
+
+struct conf_place conf_engine_after(const struct conf *c) {
+    return place_of(&sections[SECTION_ENGINE], &c->engine, "after");
+}
+
+/* The one that is there without being written begins where its first option is. */
+static struct conf_place channel_place(const struct channel_conf *ch) {
+    struct conf_place at = ch->place;
+    for (size_t i = 0; i < sections[SECTION_CHANNEL].n && !at.origin; i++)
+        if (ch->given[i].text)
+            at = ch->given[i].place;
+    return at;
+}
+
+static int finish_service(const struct svc_conf *svc, struct err *e) {
+    if (!svc->command || !svc->command[0]) {
+        (void)err_set(e, EINVAL, "[service %s] needs a command: write command = PROGRAM ARGUMENTS",
+                      svc->name);
+        return err_at(e, svc_conf_place(svc, "command"));
+    }
+    if (svc->oneshot && svc->ready) {
+        (void)err_set(e, EINVAL,
+                      "%s.ready: a oneshot is ready when it has exited 0; drop one of them",
+                      svc->name);
+        return err_at(e, svc_conf_place(svc, "ready"));
+    }
     return 0;
 }
 
 int conf_finish(struct conf *c, struct err *e) {
     int rc = 0;
     for (size_t i = 0; i < c->nservices && rc == 0; i++)
-        rc = finish_service(c, c->services[i], e);
+        rc = finish_service(c->services[i], e);
     for (size_t i = 0; i < c->nchannels && rc == 0; i++) {
         rc = channel_finish(c, i, e);
-        if (rc < 0)
-            return err_wrap(e, "%s: [channel %s]",
-                            origin_of(c, &sections[SECTION_CHANNEL], c->channels[i]),
-                            c->channels[i]->name);
+        if (rc < 0) {
+            (void)err_wrap(e, "[channel %s]", c->channels[i]->name);
+            return err_at(e, channel_place(c->channels[i]));
+        }
     }
     return rc;
 }

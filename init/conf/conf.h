@@ -58,10 +58,16 @@ struct status_set {
     uint64_t bits[4];
 };
 
+/* Where something stands, for messages. */
+struct conf_place {
+    const char *origin; /* one of conf.sources; NULL: nowhere, pinnace itself has made it */
+    int line;           /* 0: the environment has none */
+};
+
 /* Where a section's values came from, for messages and the dump. One per option. */
 struct conf_given {
     char *text; /* NULL: the default holds; owned */
-    unsigned source;
+    struct conf_place place;
 };
 enum { CONF_MAX_OPTIONS = 40 };
 
@@ -132,6 +138,7 @@ struct machine_section {
 struct svc_conf {
     struct conf_given given[CONF_MAX_OPTIONS];
     char name[MAX_NAME];
+    struct conf_place place; /* where it begins */
     char **command, **env, **after, **requires;
     char *user, *cwd;
     struct probe_spec *ready, *alive; /* NULL: none; owned */
@@ -162,6 +169,7 @@ enum { MAX_CHANNEL_USER = 64 };
 struct channel_conf {
     struct conf_given given[CONF_MAX_OPTIONS];
     char name[MAX_NAME];
+    struct conf_place place; /* where it begins */
     struct listen_spec listen;
     int dialect, auth; /* auth is never AUTH_AUTO after conf_finish() */
     char *token, *token_file;
@@ -213,5 +221,12 @@ void conf_mdoc(void (*emit)(void *arg, const char *line), void *arg);
  * memory. The caller's, to be given to svc_conf_free(). */
 struct svc_conf *svc_conf_new(const char *name, struct err *e);
 void svc_conf_free(struct svc_conf *svc);
+
+/* Where the unit has this option, or else where it begins; of the engine's [engine] after. */
+struct conf_place svc_conf_place(const struct svc_conf *svc, const char *key);
+struct conf_place conf_engine_after(const struct conf *c);
+
+/* Put the place in front: "a.ini:7: <old text>"; nothing where there is none. Returns -e->code. */
+int err_at(struct err *e, struct conf_place at);
 
 #endif

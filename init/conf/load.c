@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/own.h"
@@ -16,13 +17,14 @@
 #define DEFAULT_DIR  "/etc/pinnace.d"
 
 /* The whole file as text. Anything but a regular file of at most MAX_CONF_FILE bytes
- * without NUL is refused: a FIFO would block the boot. */
+ * without NUL is refused: a FIFO would block the boot. /dev/null is an empty one. */
 static int read_text(const char *path, char **out, struct err *e) {
     AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_sys(e, errno, "open %s", path);
-    if (!S_ISREG(st.st_mode))
+    bool none = S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+    if (!S_ISREG(st.st_mode) && !none)
         return err_set(e, EINVAL, "%s is not a regular file", path);
     if (st.st_size > MAX_CONF_FILE)
         return err_set(e, EFBIG, "%s has %lld bytes, %d are allowed", path, (long long)st.st_size,

@@ -7,6 +7,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sys/heard.h"
+
+/* Whoever starts `pinnace run` in a box must not cut that box off from its clients. */
+static bool is_taken(const char *dir) {
+    char path[RUNDIR_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/pinnace.sock", dir);
+    return socket_is_heard(path);
+}
+
 /* A directory that somebody else owns could be switched under us: /tmp is everybody's. */
 static int usable(const char *path, int make, int mine, struct err *e) {
     struct stat st;
@@ -20,6 +29,8 @@ static int usable(const char *path, int make, int mine, struct err *e) {
         return err_set(e, EPERM, "the run directory %s belongs to another user", path);
     if (make && access(path, W_OK | X_OK) < 0)
         return err_sys(e, errno, "write in the run directory %s", path);
+    if (make && is_taken(path))
+        return err_set(e, EADDRINUSE, "another pinnace has the run directory %s", path);
     return 0;
 }
 

@@ -44,6 +44,8 @@ struct logs {
     char buf[PIPE_BYTES + 1]; /* match() ends a line with NUL */
 };
 
+_Static_assert((int)MAX_LOG_LINE < (int)PIPE_BYTES, "a full pipe never waits for a newline");
+
 /* --- lines ----------------------------------------------------------------------------- */
 
 static void say(struct logs *l, int unit, enum probe_kind what) {
@@ -119,16 +121,16 @@ static size_t piece(const char *buf, size_t from, size_t n, bool all, size_t *ne
     return from + most;
 }
 
-/* Write out what the pipe holds. With `all`, an unfinished last line too. Returns whether
- * something is left that wants a newline, a flush or room on the console. */
+/* Write out what the pipe holds. With `all`, an unfinished last line too; a pipe that is full of
+ * one holds more than a line may have. Returns whether something is left that wants a newline, a
+ * flush or room on the console. */
 static bool put_pipe(struct output *o, bool all) {
     struct logs *l = o->logs;
     for (;;) {
         size_t n = look(o);
         size_t from = *o->written < n ? *o->written : n;
-        bool whole = all || n == PIPE_BYTES;
         while (from < n) {
-            size_t next, end = piece(l->buf, from, n, whole, &next);
+            size_t next, end = piece(l->buf, from, n, all, &next);
             if (next == 0 || !put_line(o, l->buf + from, end - from))
                 break;
             from = next;

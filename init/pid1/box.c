@@ -61,6 +61,7 @@ static int add_engine(struct box *b, struct err *e) {
     free(svc->after);
     svc->env = steal(&c->env);
     svc->after = steal(&c->after);
+    svc->place = conf_engine_after(b->conf);
     svc->ready = steal(&c->ready);
     svc->stop_timeout = c->stop_timeout;
     svc->start_timeout = c->start_timeout;
@@ -107,10 +108,12 @@ static int make_plan(struct box *b, struct err *e) {
         return rc;
     for (size_t i = 0; i < b->nunits; i++)
         if ((int)i != b->main) {
-            if (unit_in(&b->plan.after[i], (size_t)b->main))
-                return err_set(e, EINVAL,
-                               "%s.after: CMD itself waits for %s; set [main] start = now",
-                               b->confs[i]->name, b->confs[i]->name);
+            if (unit_in(&b->plan.after[i], (size_t)b->main)) {
+                (void)err_set(e, EINVAL,
+                              "%s.after: CMD itself waits for %s; set [main] start = now",
+                              b->confs[i]->name, b->confs[i]->name);
+                return err_at(e, svc_conf_place(b->confs[i], "after"));
+            }
             unit_add(&b->plan.after[b->main], i);
         }
     /* CMD was collected last, so it is last in the order as well. */
@@ -142,6 +145,8 @@ static void find_run_dir(struct box *b) {
     b->has_run_dir = rundir_find(b->conf->pinnace.run_dir, 1, b->run_dir, &e) == 0;
     if (!b->has_run_dir)
         log_warn(NULL, "no status socket and no ready file: %s", e.text);
+    else if (e.code == EADDRINUSE)
+        log_warn(NULL, "%s: this one takes %s", e.text, b->run_dir);
 }
 
 static void reaped(struct children *cs) {

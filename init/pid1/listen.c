@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "pid1/box.h"
 #include "svc/environment.h"
+#include "sys/heard.h"
 
 enum {
     FIRST_LISTEN_FD = 3, /* sd_listen_fds(3) */
@@ -36,6 +37,8 @@ int bind_unix(const char *path, int type, mode_t mode, struct err *e) {
     if (lstat(path, &st) == 0) {
         if (!S_ISSOCK(st.st_mode))
             return err_set(e, EEXIST, "%s is there, and is no socket", path);
+        if (type == SOCK_STREAM && socket_is_heard(path))
+            return err_set(e, EADDRINUSE, "another process listens on %s", path);
         (void)unlink(path); /* of a box before this one */
     }
     AUTO_FD int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -156,7 +156,7 @@ static void log_change(const struct box *b, const struct svc *s, enum svc_state 
         break;
     case SVC_BACKOFF:
         log_warn(name, "%s; starting it again in up to %s", s->reason,
-                 format_span(wait, sizeof wait, svc_backoff(s->conf, s->failures, 0)));
+                 format_span(wait, sizeof wait, svc_backoff(s->conf, s->ends, 0)));
         break;
     case SVC_FAILED:
         log_error(name, "failed: %s", s->reason);

@@ -47,8 +47,11 @@ static int name_cycle(const struct search *s, size_t back_to) {
     for (size_t i = from; i < s->depth; i++)
         text_add(&t, "%s -> ", s->confs[s->path[i]]->name);
     text_add(&t, "%s", s->confs[back_to]->name);
-    return err_set(s->e, EINVAL, "%s wait for each other; drop one `after` or `requires` of these",
-                   chain);
+    (void)err_set(s->e, EINVAL, "%s wait for each other; drop one `after` or `requires` of these",
+                  chain);
+    size_t last = s->path[s->depth - 1];
+    bool needs = unit_in(&s->plan->requires[last], back_to);
+    return err_at(s->e, svc_conf_place(s->confs[last], needs ? "requires" : "after"));
 }
 
 /* Recursion depth is bounded by MAX_UNITS. */
@@ -68,15 +71,26 @@ static int visit(struct search *s, size_t i) {
     return 0;
 }
 
+static int resolve_all(struct svc_plan *plan, size_t i, struct svc_conf *const *confs, size_t n,
+                       struct err *e) {
+    const char *key = "requires";
+    int rc = resolve(&plan->requires[i], confs[i] -> requires, confs, n, e);
+    plan->after[i] = plan->requires[i];
+    if (rc == 0) {
+        key = "after";
+        rc = resolve(&plan->after[i], confs[i]->after, confs, n, e);
+    }
+    if (rc == 0)
+        return 0;
+    (void)err_wrap(e, "%s.%s", confs[i]->name, key);
+    return err_at(e, svc_conf_place(confs[i], key));
+}
+
 int svc_plan(struct svc_plan *plan, struct svc_conf *const *confs, size_t n, struct err *e) {
     *plan = (struct svc_plan){ .n = n };
-    for (size_t i = 0; i < n; i++) {
-        if (resolve(&plan->requires[i], confs[i] -> requires, confs, n, e) < 0)
-            return err_wrap(e, "%s.requires", confs[i]->name);
-        plan->after[i] = plan->requires[i];
-        if (resolve(&plan->after[i], confs[i]->after, confs, n, e) < 0)
-            return err_wrap(e, "%s.after", confs[i]->name);
-    }
+    for (size_t i = 0; i < n; i++)
+        if (resolve_all(plan, i, confs, n, e) < 0)
+            return -e->code;
     struct search s = { .plan = plan, .confs = confs, .e = e };
     for (size_t i = 0; i < n; i++)
         if (visit(&s, i) < 0)

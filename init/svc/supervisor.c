@@ -215,6 +215,8 @@ static void finish(struct svc *s, bool clean) {
                                 .failures = s->failures + 1 };
     if (wanted && !well)
         s->failures++;
+    if (wanted)
+        s->ends++;
     svc_event(s, svc_classify_exit(s->conf, &f));
     if (s->sup->up && !s->want_up && s->state == SVC_DONE && !s->conf->oneshot)
         svc_event(s, EV_WANT_DOWN); /* before it was told to: it comes back all the same */
@@ -289,7 +291,7 @@ static void stop_politely(struct svc *s, enum svc_state was) {
 static void watch(struct svc *s) {
     const struct svc_conf *c = s->conf;
     s->reason[0] = '\0';
-    if (s->failures > 0)
+    if (s->ends > 0)
         timer_arm(s->sup->loop, &s->timer, span_s(SETTLE_S));
     if (c->alive)
         prober_start(&s->prober, c->alive, c->alive_every, c->probe_timeout);
@@ -304,13 +306,13 @@ static void act(struct svc *s, unsigned acts, enum svc_state was) {
     if ((acts & ACT_KILL) && (s->kind != SVC_KIND_MAIN || s->state == SVC_STOPPING))
         kill_all(s);
     if (acts & ACT_DELAY)
-        timer_arm(s->sup->loop, &s->timer, svc_backoff(s->conf, s->failures, next_random(s->sup)));
+        timer_arm(s->sup->loop, &s->timer, svc_backoff(s->conf, s->ends, next_random(s->sup)));
     if (acts & ACT_SPAWN)
         start(s);
     if (acts & ACT_WATCH)
         watch(s);
     if (acts & ACT_SETTLE)
-        s->failures = 0;
+        s->failures = s->ends = 0;
 }
 
 /* The new state is stored first, for an act may bring the next event at once. */

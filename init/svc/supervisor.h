@@ -47,6 +47,7 @@ struct svc {
     struct exit_info last; /* how it last ended; valid when `ended` */
     bool ended;
     unsigned failures; /* in a row, since it was last settled */
+    unsigned ends;     /* likewise, those that were no failure, too: for the pause */
     unsigned starts;
     instant since;                 /* of the present state */
     char reason[MAX_PROBE_REASON]; /* why it is not ready; "" */

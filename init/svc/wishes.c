@@ -69,7 +69,7 @@ static void forget_past(struct svc *s) {
     bool rests = s->state == SVC_FAILED || s->state == SVC_DONE || s->state == SVC_BACKOFF;
     if (svc_state_runs(s->state) || !is_startable(s))
         return;
-    s->failures = 0;
+    s->failures = s->ends = 0;
     s->reason[0] = '\0';
     wishes_note(s);
     if (rests)

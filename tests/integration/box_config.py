@@ -155,23 +155,26 @@ for text, line, *what in (
     t.ok(r.status == 1 and r.err.startswith(f"{path}:{line}: ") and all(w in r.err for w in what)
          and r.err.count("\n") == 1, f"{text[:40]!r}: told, with its line", r)
 
-for text, *what in (
-        ("[service a]\nuser = x", "[service a] needs a command"),
-        ("[service a]\ncommand = x\nafter = b", "a", "b"),
-        ("[service alpha]\ncommand = x\nafter = alhpa", "did you mean alpha?"),
-        ("[service a]\ncommand = x\nafter = a", "a"),
+for text, line, *what in (
+        ("[service a]\nuser = x", 1, "[service a] needs a command"),
+        ("[service a]\ncommand = x\nafter = b", 3, "a", "b"),
+        ("[service alpha]\ncommand = x\nafter = alhpa", 3, "did you mean alpha?"),
+        ("[service a]\ncommand = x\nafter = a", 3, "a"),
+        ("\n[channel x]\nlisten = tcp:127.0.0.1:1", 2, "write token-file = PATH"),
         ("[service a]\ncommand = x\nafter = c\n[service b]\ncommand = x\nrequires = a\n"
-         "[service c]\ncommand = x\nafter = b\n[service d]\ncommand = x\nafter = c",
+         "[service c]\ncommand = x\nafter = b\n[service d]\ncommand = x\nafter = c", 6,
          "wait for each other"),
-        ("[service a]\ncommand = x\noneshot = yes\nready = tcp:1.2.3.4:5", "oneshot")):
-    r = pinnace("check", write(text))
-    t.ok(r.status == 1 and all(w in r.err for w in what) and r.err.count("\n") == 1,
-         f"{what[-1]!r} is told", r)
+        ("[service a]\ncommand = x\noneshot = yes\nready = tcp:1.2.3.4:5", 4, "oneshot")):
+    r = pinnace("check", path := write(text))
+    t.ok(r.status == 1 and all(w in r.err for w in what) and r.err.count("\n") == 1
+         and r.err.startswith(f"{path}:{line}: "), f"{what[-1]!r} is told, with its line", r)
     if what == ["wait for each other"]:
-        t.ok(r.err.startswith("a -> c -> b -> a "), "a cycle is named from one end to the other", r)
+        t.ok(": a -> c -> b -> a " in r.err, "a cycle is named from one end to the other", r)
 
 # what `check` says is what a start says
 AFTER = "[service a]\ncommand = sleep 60\nafter = main\n"
+r = pinnace("check", "/dev/null")
+t.ok(r.status == 0, "/dev/null is an empty configuration", r)
 b = Box(t, AFTER, ["sleep", "60"])
 t.ok(b.wait() == 125 and "CMD itself waits for a" in b.err(), "after = main, but CMD waits", b)
 r = pinnace("check", b.config)

@@ -38,6 +38,20 @@ b = Box(t, f"[service s]\ncommand = {sh('printf name:; sleep 60')}\n")
 t.ok(b.says("s | name:\n", 3), "an unfinished line of one who goes on is shown soon", b)
 b.kill()
 
+go = f"{t.dir}/go"
+b = Box(t, "[service s]\nlog = file\ncommand = " +
+        sh(f"until test -e {go}; do sleep 0.02; done; seq 30000; sleep 60") + "\n")
+role = wait_for(lambda: b.role("log"))
+os.kill(role, signal.SIGSTOP)
+open(go, "w").close()
+time.sleep(0.3)
+os.kill(role, signal.SIGCONT)
+kept = f"{b.run_dir}/log/s.log"
+wait_for(lambda: read(kept).endswith(" 30000\n"))
+t.ok([x.split(" ")[1] for x in read(kept).splitlines()] == [str(i + 1) for i in range(30000)],
+     "no line is broken where the pipe was full", read(kept)[-200:])
+b.kill()
+
 RAW = program(t, r"""
 import os, sys
 os.write(1, b"bell\x07 esc\x1b[1m tab\t del\x7f cr\r\n")

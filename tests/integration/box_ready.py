@@ -79,10 +79,12 @@ for pid1, how in BOTH:
     t.ok(no.status == 1 and "web: starting" in no.err and no.out == "",
          f"{how}: `pinnace ready` says no, and why", no)
     no = b.client("ready", "--wait", "200ms")
-    t.ok(no.status == 1 and 0.19 <= no.seconds < 2 and "not ready" in no.err,
-         f"{how}: `ready --wait TIME` gives up then", no)
+    t.ok(no.status == 1 and 0.19 <= no.seconds < 2 and
+         no.err.startswith("pinnace: not ready in time\nweb: starting"),
+         f"{how}: `ready --wait TIME` gives up then, and says what for", no)
     no = b.client("wait", "--timeout", "200ms")
-    t.ok(no.status == 1 and ". web" in no.out and ". main" in no.out,
+    t.ok(no.status == 1 and ". web" in no.out and ". main" in no.out and
+         no.err == "pinnace: not ready in time\n",
          f"{how}: `wait --timeout` shows what it waits for, and gives up", no)
     code, body = b.get("/readyz")
     t.ok(code == 503 and "web: starting" in body, f"{how}: /readyz is 503", (code, body))
@@ -133,6 +135,11 @@ for pid1, how in BOTH:
     t.ok(got == b"\n" and end == b"", f"{how}: ready-fd gets a newline, then its end", (got, end))
     yes = b.client("ready")
     t.ok(yes.status == 0 and yes.out == "ready\n", f"{how}: `pinnace ready` says yes", yes)
+    other = b.client("run", "-c", b.config, "--", "sh", "-c", "exit 5")
+    yes = b.client("ready")
+    t.ok("another pinnace has the run directory" in other.err and yes.out == "ready\n" and
+         os.path.exists(f"{b.run_dir}/ready"),
+         f"{how}: a second pinnace leaves the run directory to it", (other, yes))
     t.ok(b.get("/readyz") == (200, "ready\n"), f"{how}: /readyz is 200", b.get("/readyz"))
     t.ok(b.client("wait").status == 0, f"{how}: `wait` returns at once when it is ready")
     doc = b.status()

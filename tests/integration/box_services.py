@@ -85,6 +85,16 @@ t.ok(len(at) == 6 and u.get("starts") == 6 and u.get("exit_status") == 1,
 t.ok(len(gaps) == 5 and all(w * 0.89 < g < w + 0.25 for g, w in zip(gaps, want)),
      "the pauses double up to the limit, less up to a tenth", gaps)
 b.kill()
+stamps = fresh()
+b = Box(t, "[service comes-back]\nrestart = always\nbackoff = 100ms..10s\n"
+        f"command = {words(*STAMP, stamps, '0')}\n[main]\nstart = now", ["sleep", "60"])
+wait_for(lambda: len(lines(stamps)) > 4)
+at = [float(x) for x in lines(stamps)]
+gaps = [y - x for x, y in zip(at, at[1:])]
+t.ok(len(gaps) >= 4 and all(w * 0.89 < g < w + 0.25 for g, w in zip(gaps, (0.1, 0.2, 0.4, 0.8))),
+     "so they do after ends that are no failures", gaps)
+t.ok(b.unit("comes-back")["failures"] == 0, "which are not counted as such", b)
+b.kill()
 
 for policy, status, again in (("always", 0, True), ("always", 1, True), ("on-failure", 0, False),
                               ("on-failure", 1, True), ("never", 0, False), ("never", 1, False)):

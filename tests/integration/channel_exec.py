@@ -780,6 +780,10 @@ def collected(b, c):
         "at most 1 MiB, and said so",
         (len(j.get("stdout", "")), {k: v
                                     for k, v in j.items() if k != "stdout"}))
+    j = c.post("/v1/exec", {"shell": "yes '\u20ac' | tr -d '\\n' | head -c 3000000"}, **JSON).json()
+    ok(
+        j.get("stdout") == "\u20ac" * ((1 << 20) // 3) and j["truncated"] is True,
+        "and cut between two letters", list(j))
     j = c.post("/v1/exec", {
         "shell": "printf 'x%.0s' $(seq 70000); printf '\\303'; sleep 0.1; "
         "printf '\\251'"

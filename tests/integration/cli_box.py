@@ -110,6 +110,12 @@ t.ok(all(re.match(STAMP, line) for line in r.out.splitlines()) and len(r.out.spl
      "-t: with times", r)
 r = c("logs", "-n", "1", "web")
 t.ok(len(r.out.splitlines()) == 1, "-n", r)
+all_of_it = c("logs", "web").out.splitlines()
+r = c("logs", "--tail", "all", "web")
+t.ok(r.out.splitlines()[:len(all_of_it)] == all_of_it, "--tail all", r)
+for bad in (["--tail", "x"], ["--tail", "-1"], ["--since", "yesterday"]):
+    r = c("logs", *bad, "web")
+    t.ok(r.status == 2 and bad[0] in r.err and bad[1] in r.err, f"{bad}: wrong usage", r)
 now = datetime.datetime.now(datetime.timezone.utc)
 for since, n in (("10m", 3), ("0s", 0), ((now + datetime.timedelta(hours=1)).isoformat(), 0),
                  ((now - datetime.timedelta(hours=1)).isoformat(), 3), ("2020-01-01", 3),
@@ -189,6 +195,9 @@ r = far("status", env={"PINNACE_TOKEN": ""})
 t.ok(r.status == 1 and "wants a token" in r.err, "none", r)
 r = far("status", env={"PINNACE_TOKEN": "wrong"})
 t.ok(r.status == 1 and "does not know this token" in r.err, "a wrong one", r)
+for argv in (["ready"], ["ready", "--wait", "2s"], ["wait", "-q", "--timeout", "2s"]):
+    r = Cli(b, PINNACE_HOST=tcp)(*argv)
+    t.ok(r.status == 0 and r.err == "", f"{' '.join(argv)}: anybody may ask", r)
 r = far("status", env={"PINNACE_TOKEN": "a b\r\nX: y"})
 t.ok(r.status == 1 and "control bytes" in r.err, "one that is none", r)
 r = far("status", env={"PINNACE_TOKEN": "", "PINNACE_TOKEN_FILE": "/nonexistent"})

@@ -83,6 +83,9 @@ t.ok(r.out.strip() == "0", "an end at once", r)
 began = time.monotonic()
 status, out = c.bytes("exec", "-i", "head", "-c", "3", data=big)
 t.ok((status, out) == (0, big[:3]), "a command that does not read it all", (status, out))
+r = c("exec", "-i", *script("exec <&-; echo closed; sleep 0.5; exit 3"), text="y\n" * (1 << 20))
+t.ok((r.status, r.out, r.err) == (3, "closed\n", ""), "what nobody reads is dropped without a word",
+     (r.status, r.out, r.err[:200]))
 p = c.start("exec", "-i", "--tag", "slow", "sh", "-c", "sleep 2; wc -c", stdin=subprocess.PIPE)
 wrote = 0
 os.set_blocking(p.stdin.fileno(), False)

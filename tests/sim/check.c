@@ -614,7 +614,7 @@ static bool unit_timer_has_reason(const struct svc *s, const struct timer *t) {
     const struct prober *p = &s->prober;
     if (t == &s->timer)
         return s->state == SVC_STARTING || s->state == SVC_BACKOFF || s->state == SVC_STOPPING ||
-               (s->state == SVC_READY && s->failures > 0);
+               (s->state == SVC_READY && s->ends > 0);
     return t == &p->timer && p->spec;
 }
 

@@ -351,11 +351,14 @@ static void refuses_structure(void) {
         { "[main]\nuser = a\n[pinnace]\n[main]\nuser = b\n", "a.ini:5: main.user: given twice" },
         { "[main]\nhello\n", "a.ini:2: neither [section] nor key = value" },
         { "[main\nuser = x\n", "a.ini:1: neither [section] nor key = value" },
-        { "[service web]\n", "config: [service web] needs a command" },
-        { "[service web]\nuser = x\n", "a.ini: [service web] needs a command" },
-        { "[service web]\ncommand =\n", "a.ini: [service web] needs a command" },
+        { "[service web]\n",
+          "a.ini:1: [service web] needs a command: write command = PROGRAM ARGUMENTS" },
+        { "[service web]\nuser = x\n",
+          "a.ini:1: [service web] needs a command: write command = PROGRAM ARGUMENTS" },
+        { "[service web]\ncommand =\n",
+          "a.ini:2: [service web] needs a command: write command = PROGRAM ARGUMENTS" },
         { "[service web]\ncommand = x\noneshot = yes\nready = tcp:1.2.3.4:5\n",
-          "a.ini: web.ready: a oneshot is ready when it has exited 0; drop one of them" },
+          "a.ini:4: web.ready: a oneshot is ready when it has exited 0; drop one of them" },
         { "[service ]\n", "a.ini:1: a service name has 1 to 31 bytes" },
         { "[service a23456789b123456789c123456789d12]\n",
           "a.ini:1: a service name has 1 to 31 bytes" },
@@ -480,44 +483,44 @@ static void refuses_channels(void) {
     static const struct {
         const char *text, *message;
     } rows[] = {
-        { "[channel x]\n", "config: [channel x]: it needs listen = unix:PATH, tcp:ADDRESS:PORT, "
+        { "[channel x]\n", "a.ini:1: [channel x]: it needs listen = unix:PATH, tcp:ADDRESS:PORT, "
                            "vsock:PORT or fd:NAME" },
         { "[channel x]\nlisten = auto\n",
-          "a.ini: [channel x]: it needs listen = unix:PATH, tcp:ADDRESS:PORT, vsock:PORT or "
+          "a.ini:1: [channel x]: it needs listen = unix:PATH, tcp:ADDRESS:PORT, vsock:PORT or "
           "fd:NAME" },
         { "[channel a-b.c]\nlisten = tcp:127.0.0.1:1\n",
-          "a.ini: [channel a-b.c]: whoever asks here must show a token: write token-file = PATH, "
+          "a.ini:1: [channel a-b.c]: whoever asks here must show a token: write token-file = PATH, "
           "or "
           "set PINNACE_CHANNEL_A_B_C_TOKEN; or write auth = none" },
         { "[channel x]\nlisten = unix:/x\nauth = token\n",
-          "a.ini: [channel x]: whoever asks here must show a token: write token-file = PATH, or "
+          "a.ini:1: [channel x]: whoever asks here must show a token: write token-file = PATH, or "
           "set PINNACE_CHANNEL_X_TOKEN; or write auth = none" },
         { "[channel x]\nlisten = unix:/x\nauth = token\ntoken = t\ntoken-file = /t\n",
-          "a.ini: [channel x]: there is a token and a token-file; drop one of them" },
+          "a.ini:1: [channel x]: there is a token and a token-file; drop one of them" },
         { "[channel x]\nlisten = tcp:127.0.0.1:1\ndialect = e2b\nauth = token\n",
-          "a.ini: [channel x]: whoever asks here must show a token: write token-file = PATH, or "
+          "a.ini:1: [channel x]: whoever asks here must show a token: write token-file = PATH, or "
           "set PINNACE_CHANNEL_X_TOKEN; or write auth = none" },
         { "[channel x]\nlisten = tcp:127.0.0.1:1\ndialect = cloudflare\n",
-          "a.ini: [channel x]: whoever asks here must show a token: write token-file = PATH, or "
+          "a.ini:1: [channel x]: whoever asks here must show a token: write token-file = PATH, or "
           "set PINNACE_CHANNEL_X_TOKEN; or write auth = none" },
         { "[channel x]\nlisten = tcp:127.0.0.1:1\ndialect = e2b\nuser = "
           "a234567890123456789012345678901234567890123456789012345678901234\n",
-          "a.ini: [channel x]: user: longer than 63 bytes" },
+          "a.ini:1: [channel x]: user: longer than 63 bytes" },
         { "[channel x]\nlisten = tcp:127.0.0.1:1\nauth = peer\n",
-          "a.ini: [channel x]: auth = peer is for unix sockets: elsewhere nobody says who asks; "
+          "a.ini:1: [channel x]: auth = peer is for unix sockets: elsewhere nobody says who asks; "
           "use token" },
         { "[channel x]\nlisten = vsock:1\nauth = peer\n",
-          "a.ini: [channel x]: auth = peer is for unix sockets: elsewhere nobody says who asks; "
+          "a.ini:1: [channel x]: auth = peer is for unix sockets: elsewhere nobody says who asks; "
           "use token" },
         { "[channel x]\nlisten = unix:/x\n[channel y]\nlisten = unix:/x\n",
-          "a.ini: [channel y]: [channel x] listens there already" },
+          "a.ini:3: [channel y]: [channel x] listens there already" },
         { "[channel x]\nlisten = fd:a\nauth = none\n[channel y]\nlisten = fd:a\nauth = none\n",
-          "a.ini: [channel y]: [channel x] listens there already" },
+          "a.ini:4: [channel y]: [channel x] listens there already" },
         { "[channel x]\nlisten = vsock:7\nauth = none\n[channel y]\nlisten = vsock:7\nauth=none\n",
-          "a.ini: [channel y]: [channel x] listens there already" },
+          "a.ini:4: [channel y]: [channel x] listens there already" },
         { "[channel x]\nlisten = tcp:localhost:7\nauth = none\n"
           "[channel y]\nlisten = tcp:127.0.0.1:7\nauth = none\n",
-          "a.ini: [channel y]: [channel x] listens there already" },
+          "a.ini:4: [channel y]: [channel x] listens there already" },
         { "[channel a/b]\n",
           "a.ini:1: channel name 'a/b' may hold letters, digits and, not first, - _ ." },
         { "[channel ]\n", "a.ini:1: a channel name has 1 to 31 bytes" },

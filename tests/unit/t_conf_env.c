@@ -82,7 +82,8 @@ static void refuses_bad_values(void) {
         { "PINNACE_SERVICE___COMMAND=x",
           "environment: PINNACE_SERVICE___COMMAND: service name '-' may hold letters, digits and, "
           "not first, - _ ." },
-        { "PINNACE_SERVICE_A_USER=x", "environment: [service a] needs a command" },
+        { "PINNACE_SERVICE_A_USER=x",
+          "environment: [service a] needs a command: write command = PROGRAM ARGUMENTS" },
     };
     struct conf c;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

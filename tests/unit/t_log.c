@@ -125,6 +125,19 @@ static void json_lines(void) {
     SAME(field(taken(out[0]), "level"), "error");
 }
 
+/* Not opened to append: then who shares it writes behind our lines only with the same offset. */
+static void shares_the_offset_of_a_file(void) {
+    char name[] = "/tmp/t_log.XXXXXX", buf[128] = "";
+    int fd = mkstemp(name);
+    HOLDS(fd >= 0 && unlink(name) == 0);
+    log_init(fd, LOG_TEXT, LOG_INFO);
+    HOLDS(write(fd, "before\n", 7) == 7);
+    log_info(NULL, "ours");
+    HOLDS(write(fd, "after\n", 6) == 6);
+    HOLDS(pread(fd, buf, sizeof buf - 1, 0) > 0);
+    SAME(buf, "before\npinnace: ours\nafter\n");
+}
+
 static void counts_what_a_stuck_pipe_drops(void) {
     make_pipe();
     HOLDS(fcntl(out[1], F_SETPIPE_SZ, 4096) == 4096);
@@ -230,6 +243,7 @@ static void formats_output_as_json(void) {
 int main(void) {
     in_child("text lines", text_lines);
     in_child("JSON lines", json_lines);
+    in_child("a file that others write to, too", shares_the_offset_of_a_file);
     in_child("a stuck pipe: lines are counted, and told later", counts_what_a_stuck_pipe_drops);
     in_child("a socket never blocks, tells what it dropped, raises no SIGPIPE",
              a_socket_never_blocks);

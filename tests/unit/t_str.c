@@ -326,12 +326,14 @@ static void splits_the_most_words(void) {
 }
 
 static void finds_the_nearest(void) {
-    static const char *const keys[] = { "ready", "ready-every", "restart", "requires", "log" };
+    static const char *const keys[] = { "ready", "ready-every", "restart", "requires",
+                                        "log",   "start",       "status" };
     static const struct {
         const char *word, *near;
     } rows[] = { { "redy", "ready" },      { "raedy", "ready" },
                  { "ready", "ready" },     { "readyevery", "ready-every" },
                  { "restrat", "restart" }, { "lgo", "log" },
+                 { "stauts", "status" },   { "satrt", "start" },
                  { "lo", "log" },          { "logs", "log" },
                  { "xyzzy", NULL },        { "", NULL },
                  { "user", NULL } };

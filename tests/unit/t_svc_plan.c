@@ -91,6 +91,28 @@ static void refuses_unknown_names(void) {
        "requires: %s", err.text);
 }
 
+static void says_where(void) {
+    static const struct {
+        const char *text, *message;
+    } rows[] = {
+        { "[service a]\ncommand = x\nafter = b c\n[service b]\ncommand = x\n",
+          "a.ini:3: a.after: there is no service 'c' (did you mean a?)" },
+        { "[service a]\ncommand = x\n[service b]\ncommand = x\n\nrequires = qqqq\n",
+          "a.ini:6: b.requires: there is no service 'qqqq'" },
+        { "[service a]\ncommand = x\nafter = b\n[service b]\nrequires = a\ncommand = x\n",
+          "a.ini:5: a -> b -> a wait for each other; drop one `after` or `requires` of these" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct conf c;
+        OK(conf_begin(&c, &err) == 0 && conf_add_text(&c, "a.ini", rows[i].text, &err) == 0 &&
+               conf_finish(&c, &err) == 0,
+           "a config: %s", err.text);
+        int rc = svc_plan(&plan, c.services, c.nservices, &err);
+        OK(rc == -EINVAL && strcmp(err.text, rows[i].message) == 0, "says: %s", err.text);
+        conf_free(&c);
+    }
+}
+
 /* Every unit after the next one: the deepest search there can be. */
 static void takes_the_most_units(void) {
     static char names[MAX_UNITS][MAX_NAME];
@@ -142,6 +164,7 @@ int main(void) {
     orders();
     names_cycles();
     refuses_unknown_names();
+    says_where();
     takes_the_most_units();
     for (unsigned seed = 1; seed <= 10; seed++)
         order_holds_for_any_graph(seed);

@@ -125,7 +125,6 @@ void record_write(const struct job *j) {
     r->timed_out = j->end.timed_out;
     r->killed = j->end.killed;
     r->kill_sent = j->kill_sent;
-    r->reaped = j->end.known;
     r->signaled = j->end.how.signaled;
     r->core = j->end.how.core;
     r->code = j->end.how.code;
@@ -133,6 +132,8 @@ void record_write(const struct job *j) {
     r->user = j->end.how.user;
     r->system = j->end.how.system;
     r->max_rss = j->end.how.max_rss;
+    /* After what it vouches for: we may be killed in between. */
+    __atomic_store_n(&r->reaped, (uint8_t)j->end.known, __ATOMIC_RELEASE);
 }
 
 void record_output(const struct job *j) { record_of(j->jobs, j->slot)->to = j->output.to; }

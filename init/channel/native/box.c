@@ -73,7 +73,7 @@ void native_timeline(struct http_exchange *x, yyjson_val *body) {
 
 void native_top(struct http_exchange *x, yyjson_val *body) {
     (void)body;
-    if (no_params(x) && !outflow_begin(x, "application/json", top_write, channel_of(x)))
+    if (no_params(x) && !top_begin(x))
         native_fail(x, 500, "internal", "cannot fork to read /proc");
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/base64.h"
 #include "base/own.h"
+#include "base/utf8.h"
 #include "channel/native/ask.h"
 #include "channel/native/frames.h"
 #include "channel/native/native.h"
@@ -236,10 +237,23 @@ static void tell_missed(struct stream *s, uint64_t missed) {
     }
 }
 
+/* The bytes of it that are text. Of what was cut a part of the last letter may be left, which is
+ * no reason to call all of it bytes. 0: none are, or there are none. */
+static size_t text_in(const struct collected *c) {
+    struct utf8 u = { 0 };
+    size_t n = c->n;
+    if (!utf8_take(&u, c->bytes, n) || (!utf8_is_whole(&u) && !c->truncated))
+        return 0;
+    while (!utf8_is_whole(&u) && n > 0 && ((unsigned char)c->bytes[n - 1] & 0xc0) == 0x80)
+        n--;
+    return utf8_is_whole(&u) ? n : n - 1;
+}
+
 static void collected_json(const struct collected *c, const char *name, struct text *t) {
-    if (utf8_is_valid(c->bytes, c->n)) {
+    size_t n = c->n > 0 ? text_in(c) : 0;
+    if (n > 0 || c->n == 0) {
         text_add(t, ",\"%s\":", name);
-        text_json(t, c->bytes ? c->bytes : "", c->n);
+        text_json(t, n > 0 ? c->bytes : "", n);
         return;
     }
     text_add(t, ",\"%s_base64\":\"", name);
