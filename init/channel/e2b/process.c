@@ -15,8 +15,10 @@
 bool e2b_selector(struct proto *p, yyjson_val *message, struct e2b_selector *out) {
     yyjson_val *v = proto_message(p, message, "process");
     *out = (struct e2b_selector){ 0 };
-    out->by_pid = proto_int(p, v, "pid", 0, INT32_MAX, &out->pid);
+    out->by_pid = proto_int(p, v, "pid", 0, UINT32_MAX, &out->pid);
     out->tag = proto_text(p, v, "tag");
+    if (!p->err.code && out->by_pid && out->tag)
+        (void)err_set(&p->err, EINVAL, "process: a pid or a tag is needed, and not both");
     return !p->err.code && (out->by_pid || out->tag);
 }
 
@@ -31,7 +33,9 @@ const char *e2b_selector_fault(const struct e2b_selector *s, char out[128]) {
 
 struct job *e2b_select(const struct http_exchange *x, const struct e2b_selector *s) {
     struct jobs *js = &channel_of(x)->jobs;
-    return s->by_pid ? job_by_pid(js, (pid_t)s->pid) : job_by_tag(js, s->tag);
+    if (s->by_pid)
+        return s->pid > 0 && s->pid <= INT32_MAX ? job_by_pid(js, (pid_t)s->pid) : NULL;
+    return *s->tag ? job_by_tag(js, s->tag) : NULL; /* "" is no tag: those without one have it */
 }
 
 /* One that runs, for what can be done to such only. NULL, and it has been answered. */
@@ -209,7 +213,8 @@ void e2b_update(struct http_exchange *x, yyjson_val *body) {
         e2b_reply_empty(x);
 }
 
-/* "SIGNAL_SIGTERM", 15 or "15". Any signal may be sent, though the protocol names two. */
+/* "SIGNAL_SIGTERM", 15 or "15"; 0: there is none of this number. Any signal may be sent, though the
+ * protocol names two. */
 static int signal_of(struct proto *p, yyjson_val *body) {
     static const char prefix[] = "SIGNAL_";
     yyjson_val *v = proto_get(body, "signal");
@@ -223,8 +228,8 @@ static int signal_of(struct proto *p, yyjson_val *body) {
     }
     if (name && has_prefix(name, prefix))
         return 0;
-    (void)proto_int(p, body, "signal", 0, 64, &number);
-    return (int)number;
+    (void)proto_int(p, body, "signal", INT32_MIN, INT32_MAX, &number);
+    return number >= 1 && number <= 64 ? (int)number : 0;
 }
 
 void e2b_send_signal(struct http_exchange *x, yyjson_val *body) {
@@ -304,13 +309,13 @@ static bool take_input(struct feeding *f, struct job *j, struct proto *p, yyjson
     const char *pty = proto_bytes(p, input, "pty", &npty);
     *code = E2B_INTERNAL;
     *why = p->err.code       ? p->err.text
-           : !bytes && !pty  ? "input: stdin or pty is needed"
+           : !bytes == !pty  ? "input: stdin or pty is needed, and not both"
            : bytes && j->pty ? "tty assigned to process, input should be written to the pty, "
                                "not the stdin"
            : pty && !j->pty  ? "tty not assigned to process"
            : !j->stdin_open  ? "stdin not enabled or closed"
                              : NULL;
-    if (p->err.code || (!bytes && !pty))
+    if (p->err.code || !bytes == !pty)
         *code = E2B_INVALID;
     if (*why)
         return false;

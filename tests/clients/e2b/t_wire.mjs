@@ -194,6 +194,36 @@ await check('errors have their codes', async () => {
     /^invalid username: 'nobody-here'$/,
   )
   refused(await kill(4000000), 404, 'not_found')
+  refused(await kill(0), 404, 'not_found')
+  refused(await kill(2 ** 32 - 1), 404, 'not_found')
+  refused(await signal({ pid: 1, tag: 'x' }, 9), 400, 'invalid_argument', /not both/)
+})
+
+await check('a path as E2B resolves it: ".." in a relative one is a matter of text', async () => {
+  const home = (await raw.call(`${F}/Stat`, { path: '~' })).json.entry.path
+  fs.writeFileSync(`${home}/by-text`, '')
+  const paths = ['none/../by-text', './none/x/../../by-text', '~/none/../by-text']
+  for (const path of paths) {
+    const { entry } = (await raw.call(`${F}/Stat`, { path })).json
+    assert.deepEqual([entry.name, entry.path], ['by-text', `${home}/by-text`], path)
+  }
+  const up = (await raw.call(`${F}/Stat`, { path: '~/..' })).json.entry
+  assert.equal(up.path, home.replace(/\/[^/]*$/, ''))
+  assert.equal((await raw.call(`${F}/Stat`, { path: '../'.repeat(99) })).json.entry.path, '/')
+  refused(await raw.call(`${F}/Stat`, { path: `${home}/none/../by-text` }), 404, 'not_found')
+  fs.rmSync(`${home}/by-text`)
+})
+
+await check('nothing is moved onto a directory, nor into itself', async () => {
+  fs.mkdirSync(`${D}/onto/empty`, { recursive: true })
+  fs.mkdirSync(`${D}/onto/d`)
+  const move = (source, destination) => raw.call(`${F}/Move`, { source, destination })
+  refused(await move(`${D}/onto/d`, `${D}/onto/empty`), 500, 'internal')
+  refused(await move(`${D}/onto/d`, `${D}/onto/d`), 500, 'internal')
+  refused(await move(`${D}/onto/d`, `${D}/onto/d/in`), 500, 'internal')
+  refused(await move(`${D}/onto/d`, ''), 500, 'internal')
+  refused(await move(`${D}/onto/d`, '~other'), 400, 'invalid_argument')
+  assert.deepEqual(fs.readdirSync(`${D}/onto`), ['d', 'empty'])
 })
 
 await check('what is gone may be removed', async () => {
@@ -506,6 +536,15 @@ await check('a tag names a command, in every call', async () => {
   for (const s of [c, stream]) assert.equal(printed(await s.rest()).toString(), 'hi\nend\n')
 })
 
+await check('an empty tag names nobody', async () => {
+  const { pid, stream } = await start('sleep 60')
+  refused(await signal({ tag: '' }, 'SIGNAL_SIGKILL'), 404, 'not_found')
+  const s = await raw.open(`${P}/Connect`, { process: { tag: '' } })
+  assert.equal((await s.error()).code, 'not_found')
+  await kill(pid)
+  assert.equal((await stream.rest()).at(-1).event.end.status, 'signal: killed')
+})
+
 await check('one of two tags, whichever is first', async () => {
   const a = await start('sleep 60', { tag: 'first' })
   const b = await start('sleep 60', { tag: 'second' })
@@ -551,9 +590,9 @@ await check('signals: by name, by number; none', async () => {
     'trap "echo usr1" USR1; trap "exit 4" TERM; echo up; while :; do sleep 0.05; done',
   )
   assert.ok((await stream.next()).event.data)
-  for (const s of ['SIGNAL_UNSPECIFIED', 0, undefined])
+  for (const s of ['SIGNAL_UNSPECIFIED', 0, undefined, 65, -1, 999])
     refused(await signal({ pid }, s), 501, 'unimplemented')
-  for (const s of ['SIGNAL_NONE', 65, -1, {}])
+  for (const s of ['SIGNAL_NONE', 1.5, 2 ** 31, {}])
     refused(await signal({ pid }, s), 400, 'invalid_argument')
   refused(await signal(undefined, 'SIGNAL_SIGKILL'), 501, 'unimplemented')
   refused(await signal({}, 'SIGNAL_SIGKILL'), 501, 'unimplemented')
@@ -590,6 +629,7 @@ await check('input of the wrong kind, or of none', async () => {
   const { pid } = await start('sleep 60', { stdin: true })
   const send = (input, to = { pid }) => raw.call(`${P}/SendInput`, { process: to, input })
   refused(await send({ pty: 'eA==' }), 500, 'internal')
+  refused(await send({ pty: 'eA==', stdin: 'eA==' }), 400, 'invalid_argument', /not both/)
   const none = await send(undefined)
   assert.ok([400, 501].includes(none.status), none.text)
   refused(await send({ stdin: 'eA==' }, { pid: 4000000 }), 404, 'not_found')
