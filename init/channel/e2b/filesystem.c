@@ -180,7 +180,7 @@ static void finished(struct file_task *t) {
 
 static void opened(struct file_task *t) {
     struct file_answer *out = CONTAINER_OF(t, struct file_answer, task);
-    http_begin(out->x, 200, E2B_UNARY, -1);
+    http_begin(out->x, 200, e2b_unary_type(out->x), -1);
     file_answer_send(out, t->data, 0, 0);
 }
 

@@ -52,9 +52,11 @@ await check('an answer is JSON', async () => {
 })
 
 await check('a charset is accepted', async () => {
-  const a = await raw.call(`${P}/List`, {}, { 'content-type': 'application/json; charset=utf-8' })
-  assert.equal(a.status, 200)
-  assert.match(a.headers['content-type'], /^application\/json/)
+  const type = 'application/json; charset=utf-8'
+  for (const method of [`${P}/List`, `${F}/Stat`, `${F}/ListDir`]) {
+    const a = await raw.call(method, { path: D }, { 'content-type': type })
+    assert.deepEqual([a.status, a.headers['content-type']], [200, type], method)
+  }
 })
 
 await check('no body, no JSON, no object', async () => {
@@ -131,6 +133,12 @@ await check('the version of the protocol', async () => {
     400,
     'invalid_argument',
   )
+})
+
+await check('fields of a head without a value are as if they were not there', async () => {
+  const headers = { 'connect-protocol-version': '', 'connect-timeout-ms': '' }
+  assert.equal((await raw.call(`${P}/List`, {}, headers)).status, 200)
+  assert.equal((await raw.sh('echo hi', { headers })).out, 'hi\n')
 })
 
 await check('what other SDKs say besides', async () => {
