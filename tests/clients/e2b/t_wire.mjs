@@ -1185,7 +1185,11 @@ await check('POST /init: the user and the folder for those who name none', async
   )
   await init({ timestamp: '2031-01-02T00:00:00Z', defaultWorkdir: `${D}/dir` })
   fs.chownSync(`${D}/dir`, 61000, 61000)
-  assert.equal((await post('?path=in-workdir', OCTETS, 'x')).json[0].path, `${D}/dir/in-workdir`)
+  const placed = async (path) => (await raw.call(`${F}/Stat`, { path })).json.entry.path
+  assert.equal(await placed(''), `${D}/dir`)
+  const home = await placed('~')
+  const made = (await post('?path=at-home', OCTETS, 'x')).json[0].path
+  assert.equal(made, `${home}/at-home`, 'of a workdir only the empty path is')
 })
 
 await check('POST /init: what it has no use for is let pass', async () => {
