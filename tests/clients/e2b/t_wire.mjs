@@ -1164,6 +1164,15 @@ await check('POST /init: variables, and all of them anew', async () => {
   assert.equal((await envs()).C, '3')
 })
 
+await check('POST /init: what the sandbox says of itself stays', async () => {
+  await init({ envVars: { E2B_SANDBOX: 'no', OTHER: '1' } })
+  assert.equal((await raw.sh('echo $E2B_SANDBOX $OTHER')).out, 'true 1\n')
+  const envs = await raw.ask('GET', '/envs')
+  assert.equal(envs.text.match(/E2B_SANDBOX"/g).length, 1, envs.text)
+  assert.equal(envs.json.E2B_SANDBOX, 'true')
+  await init({ envVars: {} })
+})
+
 await check('POST /init: what is older is not applied', async () => {
   assert.equal(
     (await init({ timestamp: '2030-01-01T00:00:00.5Z', envVars: { T: 'new' } })).status,
