@@ -307,7 +307,14 @@ static void watcher_failed(struct watch *w, enum e2b_code code, const char *why)
         e2b_fail(v->x, code, "%s", v->why);
 }
 
-static void watcher_idle(struct timer *t) { watcher_free(CONTAINER_OF(t, struct watcher, idle)); }
+/* One that is not on yet is its exchange's to free. */
+static void watcher_idle(struct timer *t) {
+    struct watcher *v = CONTAINER_OF(t, struct watcher, idle);
+    if (v->x)
+        timer_arm(&v->channel->loop, t, span_s(WATCHER_IDLE_S));
+    else
+        watcher_free(v);
+}
 
 static void create_over(struct http_exchange *x, bool cut) {
     (void)cut;
