@@ -111,7 +111,7 @@ static void settle(struct watch *w) {
         end_watch(w, E2B_UNAUTHENTICATED, why);
     } else {
         end_watch(w, w->task.fault ? e2b_fault_code(&w->task) : E2B_INTERNAL,
-                  w->task.fault ? w->task.why : "the watch has ended");
+                  w->task.fault ? w->task.why : "the watch has ended: its directory is gone");
     }
 }
 
