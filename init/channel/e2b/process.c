@@ -193,7 +193,7 @@ void e2b_list(struct http_exchange *x, yyjson_val *body) {
     e2b_reply(x, &t);
 }
 
-/* --- Update, SendSignal, CloseStdin ----------------------------------------------------------- */
+/* --- Update, SendSignal ----------------------------------------------------------- */
 
 void e2b_update(struct http_exchange *x, yyjson_val *body) {
     struct proto p = { 0 };
@@ -248,19 +248,6 @@ void e2b_send_signal(struct http_exchange *x, yyjson_val *body) {
         e2b_reply_empty(x);
 }
 
-void e2b_close_stdin(struct http_exchange *x, yyjson_val *body) {
-    struct proto p = { 0 };
-    struct job *j = e2b_unary(x, body) ? running(x, &p, body, E2B_INVALID) : NULL;
-    if (!j)
-        return;
-    if (j->pty) {
-        e2b_fail(x, E2B_UNKNOWN, "a terminal has no end of file to be closed: send Ctrl+D");
-        return;
-    }
-    (void)job_close_stdin(j);
-    e2b_reply_empty(x);
-}
-
 /* --- input ------------------------------------------------------------------------------------ */
 
 /* Bytes on their way into a process, for as long as it takes. */
@@ -276,19 +263,20 @@ struct feeding {
  * and what the command printed would be lost. */
 static const char reader_gone[] = "error writing to stdin: its reader has gone";
 
-/* 1: all of it is written; 0: await room; -EPIPE. */
+/* 1: all of it is written; 0: it awaits room, or the end of those before it; -EPIPE. */
 static int feed(struct feeding *f) {
-    while (f->at < f->n) {
-        ssize_t k = job_write(f->reader.job, f->bytes + f->at, f->n - f->at);
+    struct job *j = f->reader.job;
+    bool goes_on = job_is_next(j, &f->input);
+    while (goes_on && f->at < f->n) {
+        ssize_t k = job_write(j, f->bytes + f->at, f->n - f->at);
         if (k < 0)
             return -EPIPE;
         f->at += (size_t)k;
-        if (k > 0)
-            continue;
-        job_await_room(f->reader.job, &f->input);
-        return 0;
+        goes_on = k > 0;
     }
-    return 1;
+    if (!goes_on)
+        job_await_room(j, &f->input);
+    return goes_on;
 }
 
 static void ignore(struct job_reader *r) { (void)r; }
@@ -329,15 +317,19 @@ static bool take_input(struct feeding *f, struct job *j, struct proto *p, yyjson
     return f->bytes;
 }
 
-/* --- SendInput -------------------------------------------------------------------------------- */
+/* --- SendInput, CloseStdin
+ * -------------------------------------------------------------------------------- */
 
 struct sending {
     struct feeding f;
     struct http_exchange *x;
+    bool closes; /* behind it, and behind what others are still writing */
 };
 
 static void sent(struct sending *s) {
     int rc = feed(&s->f);
+    if (rc > 0 && s->closes)
+        (void)job_close_stdin(s->f.reader.job);
     if (rc < 0)
         e2b_fail(s->x, E2B_NOT_FOUND, "%s", reader_gone);
     else if (rc > 0)
@@ -355,23 +347,43 @@ static void send_over(struct http_exchange *x, bool cut) {
 
 static const struct http_handler send_handler = { .over = send_over };
 
-void e2b_send_input(struct http_exchange *x, yyjson_val *body) {
-    struct proto p = { 0 };
-    enum e2b_code code;
-    const char *why;
-    struct job *j = e2b_unary(x, body) ? running(x, &p, body, E2B_INVALID) : NULL;
+/* To the process that is asked for. NULL, and it has been answered. */
+static struct sending *sending_new(struct http_exchange *x, struct proto *p, yyjson_val *body) {
+    struct job *j = e2b_unary(x, body) ? running(x, p, body, E2B_INVALID) : NULL;
     struct sending *s = j ? calloc(1, sizeof *s) : NULL;
-    if (!s) {
-        if (j)
-            e2b_fail(x, E2B_EXHAUSTED, "out of memory");
-        return;
-    }
+    if (j && !s)
+        e2b_fail(x, E2B_EXHAUSTED, "out of memory");
+    if (!s)
+        return NULL;
     s->x = x;
     s->f.input.room = send_more;
     s->f.reader.ready = ignore;
     x->ctx = s;
     x->handler = &send_handler;
     job_attach(j, &s->f.reader, -1, false);
+    return s;
+}
+
+void e2b_close_stdin(struct http_exchange *x, yyjson_val *body) {
+    struct proto p = { 0 };
+    struct sending *s = sending_new(x, &p, body);
+    if (!s)
+        return;
+    s->closes = true;
+    if (s->f.reader.job->pty)
+        e2b_fail(x, E2B_UNKNOWN, "a terminal has no end of file to be closed: send Ctrl+D");
+    else
+        sent(s);
+}
+
+void e2b_send_input(struct http_exchange *x, yyjson_val *body) {
+    struct proto p = { 0 };
+    enum e2b_code code;
+    const char *why;
+    struct sending *s = sending_new(x, &p, body);
+    if (!s)
+        return;
+    struct job *j = s->f.reader.job;
     if (take_input(&s->f, j, &p, body, &code, &why))
         sent(s);
     else

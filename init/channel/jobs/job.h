@@ -208,6 +208,9 @@ struct job_input {
 ssize_t job_write(struct job *j, const char *bytes, size_t n);
 void job_await_room(struct job *j, struct job_input *in);
 void job_forgo_room(struct job_input *in); /* idempotent */
+/* Does nobody wait for room before it? Who writes messages that may not be mixed with those of
+ * others has to ask before each job_write(), and to await room if it is not its turn. */
+bool job_is_next(const struct job *j, const struct job_input *in);
 
 /* Bytes of its input that it has not read yet; 0 where there is no pipe. */
 size_t job_unread(const struct job *j);

@@ -650,6 +650,24 @@ await check('input of the wrong kind, or of none', async () => {
   refused(await raw.call(`${P}/CloseStdin`, { process: { pid: 4000000 } }), 404, 'not_found')
 })
 
+await check('input at once: message after message, and the end behind all of them', async () => {
+  const { pid, stream } = await start('sleep 0.3; cat', { stdin: true })
+  const read = stream.rest()
+  const send = (letter) =>
+    raw.call(`${P}/SendInput`, {
+      process: { pid },
+      input: { stdin: base64(letter.repeat(700000)) },
+    })
+  const sent = [...'abcdefgh'].map(send)
+  await sleep(200) // they fill the pipe, and wait
+  const closed = raw.call(`${P}/CloseStdin`, { process: { pid } })
+  assert.ok((await Promise.all([...sent, closed])).every((a) => a.status === 200))
+  const runs = printed(await read)
+    .toString()
+    .match(/(.)\1*/g)
+  assert.deepEqual(runs.map((r) => r.length), Array(8).fill(700000))
+})
+
 await check('input that its reader has had enough of: as if the process had gone', async () => {
   const { pid, stream } = await start('exec </dev/null; echo deaf; sleep 1; echo after', {
     stdin: true,
