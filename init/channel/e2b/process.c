@@ -358,6 +358,7 @@ static struct sending *sending_new(struct http_exchange *x, struct proto *p, yyj
     s->x = x;
     s->f.input.room = send_more;
     s->f.reader.ready = ignore;
+    s->f.reader.holds = true;
     x->ctx = s;
     x->handler = &send_handler;
     job_attach(j, &s->f.reader, -1, false);
@@ -488,6 +489,7 @@ void e2b_stream_input(struct http_exchange *x, yyjson_val *body) {
     in->s.complete = input_complete;
     in->f.input.room = input_room;
     in->f.reader.ready = ignore;
+    in->f.reader.holds = true;
     if (!e2b_stream_begin(x, &in->s))
         free(in);
 }

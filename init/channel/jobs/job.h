@@ -174,6 +174,7 @@ struct job_reader {
     uint64_t at;
     uint64_t until; /* the module's: once the job has ended, how far it is read */
     bool lossless;
+    bool holds; /* it reads nothing: only while it is there the job is not forgotten */
     void (*ready)(struct job_reader *r); /* state, output or end have changed: job_read() again */
 };
 

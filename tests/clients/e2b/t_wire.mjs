@@ -668,6 +668,15 @@ await check('input at once: message after message, and the end behind all of the
   assert.deepEqual(runs.map((r) => r.length), Array(8).fill(700000))
 })
 
+await check('who sends input is none of those that wait for a slow reader', async () => {
+  const { pid, stream } = await start('yes | head -c 20000000', { stdin: true })
+  const input = { stdin: 'A'.repeat(400000) } // for nobody: it waits as long as the process is there
+  const sent = raw.call(`${P}/SendInput`, { process: { pid }, input })
+  await sleep(2500)
+  assert.equal(printed(await stream.rest()).length, 20000000)
+  refused(await sent, 404, 'not_found')
+})
+
 await check('input that its reader has had enough of: as if the process had gone', async () => {
   const { pid, stream } = await start('exec </dev/null; echo deaf; sleep 1; echo after', {
     stdin: true,
