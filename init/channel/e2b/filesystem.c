@@ -139,7 +139,8 @@ static enum e2b_code code_of(const struct call *c) {
     bool in_the_way = t->fault == FILE_NOT_DIR && t->info.st.st_mode == 0;
     if (c->op == FILE_MKDIR && in_the_way)
         return E2B_INTERNAL;
-    if (c->op == FILE_MOVE && t->fault != FILE_NOT_FOUND && t->fault != FILE_BAD_USER)
+    bool plain = t->fault == FILE_NOT_FOUND || t->fault == FILE_BAD_USER;
+    if ((c->op == FILE_MOVE || c->op == FILE_REMOVE) && !plain)
         return E2B_INTERNAL;
     return e2b_fault_code(t);
 }

@@ -186,6 +186,9 @@ await check('errors have their codes', async () => {
   refused(await raw.call(`${F}/MakeDir`, { path: `${D}/dir` }), 409, 'already_exists')
   refused(await raw.call(`${F}/MakeDir`, { path: `${D}/file` }), 400, 'invalid_argument')
   refused(await raw.call(`${F}/MakeDir`, { path: `${D}/file/x` }), 500, 'internal')
+  refused(await raw.call(`${F}/Remove`, { path: `${D}/file/x` }), 500, 'internal')
+  refused(await raw.call(`${F}/Remove`, { path: '/proc/1/status' }), 500, 'internal')
+  refused(await raw.call(`${F}/Remove`, { path: '~other' }), 400, 'invalid_argument')
   refused(await raw.call(`${F}/ListDir`, { path: `${D}/file` }), 400, 'invalid_argument')
   refused(await raw.call(`${F}/ListDir`, { path: `${D}/loop` }), 400, 'failed_precondition')
   refused(
