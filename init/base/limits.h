@@ -58,7 +58,7 @@ enum {
     MAX_METADATA_KEY = 246,      /* bytes of one key, so that with a prefix it has 255; 400 */
     MAX_COMPOSED = 10000,        /* files that are put together in one request; 400 */
     FAR_US = 3000,               /* us of round trip; nearer: gzip only where it insists */
-    GZIP_PAYS = 1024,            /* bytes; a shorter file is never sent as gzip */
+    GZIP_PAYS = 1024,            /* bytes; a shorter file: gzip only where it insists, too */
     MAX_CF_PATTERNS = 256,       /* of a watch, or left out of a backup (Cloudflare's); 400 */
     MAX_CF_IGNORED = 4096,       /* paths that git ignores, of a backup that leaves them out; 500 */
     CF_CHECK_S = 600,            /* s that changes are counted after they were last asked for */
@@ -71,7 +71,7 @@ enum {
     MAX_MULTIPLEXED_ID = 256, /* bytes of what one is called; an error with status 400 */
     MAX_HTTP_OUT = 128 << 10, /* bytes that wait for one client; then its source waits */
     HTTP_HEAD_S = 10,         /* s from a request's first byte to the end of its head; closed */
-    HTTP_BODY_S = 60,         /* s without a byte of a body that is waited for; closed */
+    HTTP_BODY_S = 60,         /* s without a byte of a body that is waited for; closed, or 408 */
     HTTP_SEND_S = 600,        /* s without a byte taken by a client of a whole answer; closed */
     MAX_FILE_WORKERS = 32,    /* short file operations at once; later ones wait for one to end */
     MAX_FILE_STREAMS = 256,   /* file contents in and out at once; later ones wait for one to end */

@@ -11,6 +11,17 @@ static void out_of_patience(struct timer *t) {
     job_took(p->reader, 0); /* so that a job that waits for us goes on */
 }
 
+/* Do others read it, who have to wait as well? */
+static bool has_company(const struct job_reader *r) {
+    const struct link *all = &r->job->readers;
+    for (const struct link *l = all->next; l != all; l = l->next) {
+        const struct job_reader *other = CONTAINER_OF(l, struct job_reader, link);
+        if (other != r && !other->holds)
+            return true;
+    }
+    return false;
+}
+
 void patience_init(struct patience *p, struct job_reader *r) {
     p->reader = r;
     p->timer.fire = out_of_patience;
@@ -22,7 +33,7 @@ void patience_watch(struct patience *p, bool moved, bool full) {
         timer_stop(&p->timer);
     if (j && full && p->reader->lossless && !timer_armed(&p->timer))
         timer_arm(j->jobs->a.loop, &p->timer,
-                  span_ms(j->refs > 1 ? PATIENCE_MANY_MS : PATIENCE_MS));
+                  span_ms(has_company(p->reader) ? PATIENCE_MANY_MS : PATIENCE_MS));
 }
 
 void patience_stop(struct patience *p) { timer_stop(&p->timer); }

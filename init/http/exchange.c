@@ -291,7 +291,7 @@ static instant send_due(const struct http_exchange *x) {
 }
 
 static instant body_due(const struct http_exchange *x) {
-    if (x->raw || !exchange_reads(x))
+    if (x->raw || (x->patient && !x->ended) || !exchange_reads(x))
         return INSTANT_NEVER;
     return instant_add(x->conn->in_since, x->ended ? span_ms(HTTP_LINGER_MS) : span_s(HTTP_BODY_S));
 }

@@ -69,6 +69,7 @@ struct http_exchange {
     const struct http_handler *handler; /* set in open(); NULL: nothing to be told */
     void *ctx;                          /* the handler's */
     struct slice params[4];             /* what {part}s matched, as it came, in order */
+    bool patient; /* to be set: the body may rest, as somebody's does who types it */
     /* private */
     int status;
     bool begun, chunked, raw, ended, no_body;

@@ -89,12 +89,14 @@ static void test_choice(void) {
         { gzip, { text, BIG, false, NEAR }, SENT_GZIP, "unless only gzip is named" },
         { "gzip, deflate, identity;q=0.5", { text, BIG, false, 0 }, SENT_GZIP, "or preferred" },
         { plain, { text, BIG, false, FAR_US }, SENT_PLAIN, "for one who does not take it" },
-        { gzip, { text, GZIP_PAYS, false, 0 }, SENT_GZIP, "what is long enough" },
-        { gzip, { text, GZIP_PAYS - 1, false, 0 }, SENT_PLAIN, "what is not" },
-        { gzip, { MEDIA_ANY, BIG, false, 0 }, SENT_GZIP, "any bytes" },
-        { gzip, { "image/png", BIG, false, 0 }, SENT_PLAIN, "what is packed" },
-        { gzip, { "image/svg+xml", BIG, false, 0 }, SENT_GZIP, "a drawing" },
-        { gzip, { "application/zip", BIG, false, FAR_US }, SENT_PLAIN, "an archive" },
+        { both, { text, GZIP_PAYS, false, FAR_US }, SENT_GZIP, "what is long enough" },
+        { both, { text, GZIP_PAYS - 1, false, FAR_US }, SENT_PLAIN, "what is not" },
+        { both, { MEDIA_ANY, BIG, false, FAR_US }, SENT_GZIP, "any bytes" },
+        { both, { "image/png", BIG, false, FAR_US }, SENT_PLAIN, "what is packed" },
+        { both, { "image/svg+xml", BIG, false, FAR_US }, SENT_GZIP, "a drawing" },
+        { both, { "application/zip", BIG, false, FAR_US }, SENT_PLAIN, "an archive" },
+        { gzip, { text, 1, false, 0 }, SENT_GZIP, "a byte, where only gzip is named" },
+        { gzip, { "image/png", BIG, false, 0 }, SENT_GZIP, "what is packed, there" },
         { gzip, { text, BIG, true, FAR_US }, SENT_PLAIN, "a part" },
         { only, { "image/png", 1, false, 0 }, SENT_GZIP, "whatever, where it must be" },
         { only, { text, BIG, true, 0 }, SENT_NOT, "but not a part" },
@@ -117,7 +119,8 @@ static bool shows(const char *name, const char *want) {
 }
 
 static void test_disposition(void) {
-    OK(shows("a.txt", "inline; filename=\"a.txt\""), "a name");
+    OK(shows("a.txt", "inline; filename=a.txt"), "a name");
+    OK(shows("a b.txt", "inline; filename=\"a b.txt\""), "one with a blank");
     OK(shows("a \"b\\c;.txt", "inline; filename=\"a \\\"b\\\\c;.txt\""), "one with quotes");
     OK(shows("\xc3\xbc b%.t", "inline; filename*=UTF-8''%C3%BC%20b%25.t"), "one in UTF-8");
     OK(shows("\r\n\xff", "inline; filename*=UTF-8''%0D%0A%FF"), "one that could break a head");

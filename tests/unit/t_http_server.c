@@ -938,6 +938,22 @@ static void deadlines(void) {
     UNTIL(server.n == 0);
 }
 
+static void rests(void) {
+    struct client c = dial(true);
+    seen.x = NULL;
+    (void)say(&c, "PUT /count" H "Content-Length: 2\r\n\r\n1");
+    UNTIL(seen.x);
+    seen.x->patient = true;
+    for (int i = 0; i < 3; i++)
+        pass(HTTP_BODY_S * 1000);
+    hear(&c);
+    OK(c.n == 0 && !c.eof, "a body may rest where that is expected");
+    ask(&c, "2");
+    OK(has(&c, "200 OK") && !c.eof, "and goes on");
+    hang_up(&c);
+    UNTIL(server.n == 0);
+}
+
 static void closes(void) {
     struct client idle = dial(true), half = dial(true), late = dial(true);
     ask(&idle, "GET /hello" H "\r\n");
@@ -989,6 +1005,7 @@ int main(void) {
     gone();
     cut_bodies();
     deadlines();
+    rests();
     closes();
     serve_no_more();
     OK(seen.opened == seen.over, "%d exchanges had a handler, and %d were over", seen.opened,

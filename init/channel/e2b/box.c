@@ -19,6 +19,8 @@
 /* What E2B's SDKs compare with the versions that brought something; all of 0.6 is there. */
 #define ENVD_VERSION "0.6.13"
 
+#define OWN_ENV "E2B_SANDBOX" /* "true" in every command (events.c), whatever POST /init says */
+
 void e2b_state_init(struct channel *ch) {
     struct e2b_state *s = &ch->e2b;
     const struct passwd *pw = getpwuid(geteuid());
@@ -56,7 +58,7 @@ void e2b_envs(struct http_exchange *x, yyjson_val *body) {
         e2b_http_fail(x, 500, "out of memory");
         return;
     }
-    text_add(&t, "{\"E2B_SANDBOX\":\"true\"");
+    text_add(&t, "{\"" OWN_ENV "\":\"true\"");
     for (const char *p = s->env; p < s->env + s->env_len; p += strlen(p) + 1) {
         const char *equals = strchr(p, '=');
         text_add(&t, ",");
@@ -211,6 +213,8 @@ static int take_envs(struct proto *p, yyjson_val *body, struct e2b_settings *s) 
         const char *name = yyjson_get_str(key), *text = yyjson_get_str(value);
         bool whole =
             text && strlen(name) == yyjson_get_len(key) && strlen(text) == yyjson_get_len(value);
+        if (yyjson_equals_str(key, OWN_ENV)) /* the sandbox's own one stays as it is */
+            continue;
         if (!whole || !e2b_settings_put_env(s, name, text))
             return err_set(&p->err, EINVAL,
                            "envVars: '%.60s' is no name, has no text, or there are more than %d "

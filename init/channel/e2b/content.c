@@ -199,15 +199,22 @@ static void send_packed(struct reading *r) {
     file_answer_send(&r->out, r->packed, 0, (uint64_t)r->out.task.info.st.st_size);
 }
 
+/* A Range that is none is refused, as E2B's agent does it. Of several ranges all of it is sent. */
+static bool is_bad_range(struct slice range) {
+    return range.n > 0 && !http_is(range, "bytes=") && !memchr(range.s, ',', range.n);
+}
+
 /* All, or the part that is asked for. */
 static void send_part(struct reading *r) {
     struct http_exchange *x = r->out.x;
     const struct file_info *info = &r->out.task.info;
     uint64_t size = (uint64_t)info->st.st_size;
     struct http_range part = { 0, size };
-    enum http_part kind = http_if_range(&x->head, info->etag, info->st.st_mtim.tv_sec)
-                              ? http_range(http_field(&x->head, "Range"), size, &part)
-                              : HTTP_WHOLE;
+    struct slice range = http_field(&x->head, "Range");
+    bool fresh = http_if_range(&x->head, info->etag, info->st.st_mtim.tv_sec);
+    enum http_part kind = fresh ? http_range(range, size, &part) : HTTP_WHOLE;
+    if (kind == HTTP_WHOLE && fresh && size > 0 && is_bad_range(range))
+        kind = HTTP_OUT_OF_RANGE;
     http_add_field(x, "ETag", "%s", info->etag);
     http_add_field(x, "Accept-Ranges", "bytes");
     if (kind == HTTP_OUT_OF_RANGE) {
@@ -321,6 +328,8 @@ static void compose_finished(struct file_task *t) {
     struct reading *r = CONTAINER_OF(t, struct reading, out.task);
     if (t->fault == FILE_OK)
         http_answer(r->out.x, 200, "application/json", t->text, t->text_len);
+    else if (t->fault == FILE_NOT_FOUND) /* a source, which is not the task's path */
+        e2b_http_fail(r->out.x, 404, "%s", t->why);
     else
         content_fail(r->out.x, t, r->user);
 }

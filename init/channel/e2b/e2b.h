@@ -73,7 +73,8 @@ bool e2b_user(const struct http_exchange *x, const char *asked, char out[E2B_USE
 void e2b_entry_json(const struct file_entry *e, size_t index, struct text *out);
 #define E2B_XATTR_PREFIX "user.e2b."
 /* A file operation for this user: as E2B's agent does it, with pinnace's own rights, and what it
- * makes is given to the user. Relative paths begin at the default workdir or the home. */
+ * makes is given to the user. Relative paths begin at the home; "" is the default workdir, if there
+ * is one. */
 void e2b_file_req(const struct http_exchange *x, struct file_req *q, enum file_op op,
                   const char *path, const char *user);
 

@@ -99,7 +99,7 @@ static bool is_packed(const char *type) {
 
 enum sent_as coding_choose(struct codings c, const struct sending *s) {
     bool pays = s->size >= GZIP_PAYS && !is_packed(s->type);
-    bool good = pays && (c.wanted || s->round_trip >= FAR_US);
+    bool good = c.wanted || (pays && s->round_trip >= FAR_US);
     if (s->size == 0)
         return SENT_PLAIN;
     if (c.gzip && !s->particular && (good || !c.identity))
@@ -126,6 +126,11 @@ static bool is_printable(const char *s, size_t n) {
     return true;
 }
 
+/* RFC 9110 section 5.6.2 */
+static bool is_token(const char *s) {
+    return is_printable(s, strlen(s)) && !strpbrk(s, " \t()<>@,;:\\\"/[]?={}");
+}
+
 static void put_quoted(struct text *out, const char *s) {
     text_put(out, "\"", 1);
     for (; *s; s++) {
@@ -147,7 +152,9 @@ static void put_extended(struct text *out, const char *s) {
 
 void put_disposition(struct text *out, const char *name) {
     text_add(out, "inline; filename");
-    if (is_printable(name, strlen(name))) {
+    if (is_token(name)) {
+        text_add(out, "=%s", name);
+    } else if (is_printable(name, strlen(name))) {
         text_add(out, "=");
         put_quoted(out, name);
     } else {

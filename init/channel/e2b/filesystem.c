@@ -99,15 +99,19 @@ enum e2b_code e2b_fault_code(const struct file_task *t) {
     return codes[t->fault];
 }
 
+/* As with E2B's agent, "" is the default workdir, but all other relative paths begin at the home.
+ */
+static const char *path_or_workdir(const struct http_exchange *x, const char *path) {
+    return path && *path ? path : e2b_settings_in(channel_of(x)->e2b.memory)->workdir;
+}
+
 void e2b_file_req(const struct http_exchange *x, struct file_req *q, enum file_op op,
                   const char *path, const char *user) {
-    const struct e2b_settings *s = e2b_settings_in(channel_of(x)->e2b.memory);
-    bool home = path && path[0] == '~';
     *q = (struct file_req){ .op = op,
-                            .path = path ? path : "",
-                            .base = *s->workdir && !home ? s->workdir : NULL,
+                            .path = path_or_workdir(x, path),
                             .user = user && *user ? user : NULL,
                             .as_root = true,
+                            .lexical = true,
                             .parents = true,
                             .xattrs = true,
                             .xattr_prefix = E2B_XATTR_PREFIX };
@@ -135,17 +139,17 @@ static enum e2b_code code_of(const struct call *c) {
     bool in_the_way = t->fault == FILE_NOT_DIR && t->info.st.st_mode == 0;
     if (c->op == FILE_MKDIR && in_the_way)
         return E2B_INTERNAL;
-    if (c->op == FILE_MOVE && t->fault != FILE_NOT_FOUND && t->fault != FILE_BAD_PATH &&
-        t->fault != FILE_BAD_USER)
+    bool plain = t->fault == FILE_NOT_FOUND || t->fault == FILE_BAD_USER;
+    if ((c->op == FILE_MOVE || c->op == FILE_REMOVE) && !plain)
         return E2B_INTERNAL;
     return e2b_fault_code(t);
 }
 
-static void answer_fault(struct call *c) {
+static void answer_fault(struct call *c, enum e2b_code code) {
     if (c->out.task.fault == FILE_BAD_USER)
         e2b_fail(c->out.x, E2B_UNAUTHENTICATED, "invalid username: '%s'", c->user);
     else
-        e2b_fail(c->out.x, code_of(c), "%s", c->out.task.why);
+        e2b_fail(c->out.x, code, "%s", c->out.task.why);
 }
 
 /* {"entry":{...}}; or {} where there is none. */
@@ -171,7 +175,7 @@ static void finished(struct file_task *t) {
     if (file_answer_finished(&c->out))
         return;
     if (t->fault != FILE_OK)
-        answer_fault(c);
+        answer_fault(c, code_of(c));
     else if (c->op == FILE_MKDIR && !t->info.created)
         e2b_fail(c->out.x, E2B_EXISTS, "directory already exists: %s", t->info.path);
     else
@@ -180,7 +184,7 @@ static void finished(struct file_task *t) {
 
 static void opened(struct file_task *t) {
     struct file_answer *out = CONTAINER_OF(t, struct file_answer, task);
-    http_begin(out->x, 200, E2B_UNARY, -1);
+    http_begin(out->x, 200, e2b_unary_type(out->x), -1);
     file_answer_send(out, t->data, 0, 0);
 }
 
@@ -197,8 +201,9 @@ static void call(struct http_exchange *x, const struct file_req *q, const char *
     (void)snprintf(c->user, sizeof c->user, "%s", user);
     x->ctx = &c->out;
     x->handler = &call_handler;
-    if (file_begin(&channel_of(x)->files, &c->out.task, q, NULL) < 0)
-        answer_fault(c);
+    if (file_begin(&channel_of(x)->files, &c->out.task, q, NULL) <
+        0) /* it makes no sense, whatever files there are */
+        answer_fault(c, e2b_fault_code(&c->out.task));
 }
 
 /* --- methods ---------------------------------------------------------------------------------- */
@@ -246,9 +251,8 @@ void e2b_move(struct http_exchange *x, yyjson_val *body) {
     struct asked a;
     if (!ask(x, body, &a, FILE_MOVE, "source"))
         return;
-    a.q.to = proto_text(&a.p, body, "destination");
-    a.q.to = a.q.to ? a.q.to : "";
-    a.q.replace = true;
+    a.q.to = path_or_workdir(x, proto_text(&a.p, body, "destination"));
+    a.q.replace = a.q.keep_dirs = true;
     if (e2b_proto_ok(x, &a.p))
         call(x, &a.q, a.user);
 }

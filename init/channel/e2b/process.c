@@ -15,8 +15,10 @@
 bool e2b_selector(struct proto *p, yyjson_val *message, struct e2b_selector *out) {
     yyjson_val *v = proto_message(p, message, "process");
     *out = (struct e2b_selector){ 0 };
-    out->by_pid = proto_int(p, v, "pid", 0, INT32_MAX, &out->pid);
+    out->by_pid = proto_int(p, v, "pid", 0, UINT32_MAX, &out->pid);
     out->tag = proto_text(p, v, "tag");
+    if (!p->err.code && out->by_pid && out->tag)
+        (void)err_set(&p->err, EINVAL, "process: a pid or a tag is needed, and not both");
     return !p->err.code && (out->by_pid || out->tag);
 }
 
@@ -31,7 +33,9 @@ const char *e2b_selector_fault(const struct e2b_selector *s, char out[128]) {
 
 struct job *e2b_select(const struct http_exchange *x, const struct e2b_selector *s) {
     struct jobs *js = &channel_of(x)->jobs;
-    return s->by_pid ? job_by_pid(js, (pid_t)s->pid) : job_by_tag(js, s->tag);
+    if (s->by_pid)
+        return s->pid > 0 && s->pid <= INT32_MAX ? job_by_pid(js, (pid_t)s->pid) : NULL;
+    return *s->tag ? job_by_tag(js, s->tag) : NULL; /* "" is no tag: those without one have it */
 }
 
 /* One that runs, for what can be done to such only. NULL, and it has been answered. */
@@ -189,7 +193,7 @@ void e2b_list(struct http_exchange *x, yyjson_val *body) {
     e2b_reply(x, &t);
 }
 
-/* --- Update, SendSignal, CloseStdin ----------------------------------------------------------- */
+/* --- Update, SendSignal ----------------------------------------------------------- */
 
 void e2b_update(struct http_exchange *x, yyjson_val *body) {
     struct proto p = { 0 };
@@ -209,7 +213,8 @@ void e2b_update(struct http_exchange *x, yyjson_val *body) {
         e2b_reply_empty(x);
 }
 
-/* "SIGNAL_SIGTERM", 15 or "15". Any signal may be sent, though the protocol names two. */
+/* "SIGNAL_SIGTERM", 15 or "15"; 0: there is none of this number. Any signal may be sent, though the
+ * protocol names two. */
 static int signal_of(struct proto *p, yyjson_val *body) {
     static const char prefix[] = "SIGNAL_";
     yyjson_val *v = proto_get(body, "signal");
@@ -223,8 +228,8 @@ static int signal_of(struct proto *p, yyjson_val *body) {
     }
     if (name && has_prefix(name, prefix))
         return 0;
-    (void)proto_int(p, body, "signal", 0, 64, &number);
-    return (int)number;
+    (void)proto_int(p, body, "signal", INT32_MIN, INT32_MAX, &number);
+    return number >= 1 && number <= 64 ? (int)number : 0;
 }
 
 void e2b_send_signal(struct http_exchange *x, yyjson_val *body) {
@@ -243,19 +248,6 @@ void e2b_send_signal(struct http_exchange *x, yyjson_val *body) {
         e2b_reply_empty(x);
 }
 
-void e2b_close_stdin(struct http_exchange *x, yyjson_val *body) {
-    struct proto p = { 0 };
-    struct job *j = e2b_unary(x, body) ? running(x, &p, body, E2B_INVALID) : NULL;
-    if (!j)
-        return;
-    if (j->pty) {
-        e2b_fail(x, E2B_UNKNOWN, "a terminal has no end of file to be closed: send Ctrl+D");
-        return;
-    }
-    (void)job_close_stdin(j);
-    e2b_reply_empty(x);
-}
-
 /* --- input ------------------------------------------------------------------------------------ */
 
 /* Bytes on their way into a process, for as long as it takes. */
@@ -271,19 +263,20 @@ struct feeding {
  * and what the command printed would be lost. */
 static const char reader_gone[] = "error writing to stdin: its reader has gone";
 
-/* 1: all of it is written; 0: await room; -EPIPE. */
+/* 1: all of it is written; 0: it awaits room, or the end of those before it; -EPIPE. */
 static int feed(struct feeding *f) {
-    while (f->at < f->n) {
-        ssize_t k = job_write(f->reader.job, f->bytes + f->at, f->n - f->at);
+    struct job *j = f->reader.job;
+    bool goes_on = job_is_next(j, &f->input);
+    while (goes_on && f->at < f->n) {
+        ssize_t k = job_write(j, f->bytes + f->at, f->n - f->at);
         if (k < 0)
             return -EPIPE;
         f->at += (size_t)k;
-        if (k > 0)
-            continue;
-        job_await_room(f->reader.job, &f->input);
-        return 0;
+        goes_on = k > 0;
     }
-    return 1;
+    if (!goes_on)
+        job_await_room(j, &f->input);
+    return goes_on;
 }
 
 static void ignore(struct job_reader *r) { (void)r; }
@@ -304,13 +297,13 @@ static bool take_input(struct feeding *f, struct job *j, struct proto *p, yyjson
     const char *pty = proto_bytes(p, input, "pty", &npty);
     *code = E2B_INTERNAL;
     *why = p->err.code       ? p->err.text
-           : !bytes && !pty  ? "input: stdin or pty is needed"
+           : !bytes == !pty  ? "input: stdin or pty is needed, and not both"
            : bytes && j->pty ? "tty assigned to process, input should be written to the pty, "
                                "not the stdin"
            : pty && !j->pty  ? "tty not assigned to process"
            : !j->stdin_open  ? "stdin not enabled or closed"
                              : NULL;
-    if (p->err.code || (!bytes && !pty))
+    if (p->err.code || !bytes == !pty)
         *code = E2B_INVALID;
     if (*why)
         return false;
@@ -324,15 +317,19 @@ static bool take_input(struct feeding *f, struct job *j, struct proto *p, yyjson
     return f->bytes;
 }
 
-/* --- SendInput -------------------------------------------------------------------------------- */
+/* --- SendInput, CloseStdin
+ * -------------------------------------------------------------------------------- */
 
 struct sending {
     struct feeding f;
     struct http_exchange *x;
+    bool closes; /* behind it, and behind what others are still writing */
 };
 
 static void sent(struct sending *s) {
     int rc = feed(&s->f);
+    if (rc > 0 && s->closes)
+        (void)job_close_stdin(s->f.reader.job);
     if (rc < 0)
         e2b_fail(s->x, E2B_NOT_FOUND, "%s", reader_gone);
     else if (rc > 0)
@@ -350,23 +347,44 @@ static void send_over(struct http_exchange *x, bool cut) {
 
 static const struct http_handler send_handler = { .over = send_over };
 
+/* To the process that is asked for. NULL, and it has been answered. */
+static struct sending *sending_new(struct http_exchange *x, struct proto *p, yyjson_val *body) {
+    struct job *j = e2b_unary(x, body) ? running(x, p, body, E2B_INVALID) : NULL;
+    struct sending *s = j ? calloc(1, sizeof *s) : NULL;
+    if (j && !s)
+        e2b_fail(x, E2B_EXHAUSTED, "out of memory");
+    if (!s)
+        return NULL;
+    s->x = x;
+    s->f.input.room = send_more;
+    s->f.reader.ready = ignore;
+    s->f.reader.holds = true;
+    x->ctx = s;
+    x->handler = &send_handler;
+    job_attach(j, &s->f.reader, -1, false);
+    return s;
+}
+
+void e2b_close_stdin(struct http_exchange *x, yyjson_val *body) {
+    struct proto p = { 0 };
+    struct sending *s = sending_new(x, &p, body);
+    if (!s)
+        return;
+    s->closes = true;
+    if (s->f.reader.job->pty)
+        e2b_fail(x, E2B_UNKNOWN, "a terminal has no end of file to be closed: send Ctrl+D");
+    else
+        sent(s);
+}
+
 void e2b_send_input(struct http_exchange *x, yyjson_val *body) {
     struct proto p = { 0 };
     enum e2b_code code;
     const char *why;
-    struct job *j = e2b_unary(x, body) ? running(x, &p, body, E2B_INVALID) : NULL;
-    struct sending *s = j ? calloc(1, sizeof *s) : NULL;
-    if (!s) {
-        if (j)
-            e2b_fail(x, E2B_EXHAUSTED, "out of memory");
+    struct sending *s = sending_new(x, &p, body);
+    if (!s)
         return;
-    }
-    s->x = x;
-    s->f.input.room = send_more;
-    s->f.reader.ready = ignore;
-    x->ctx = s;
-    x->handler = &send_handler;
-    job_attach(j, &s->f.reader, -1, false);
+    struct job *j = s->f.reader.job;
     if (take_input(&s->f, j, &p, body, &code, &why))
         sent(s);
     else
@@ -471,6 +489,7 @@ void e2b_stream_input(struct http_exchange *x, yyjson_val *body) {
     in->s.complete = input_complete;
     in->f.input.room = input_room;
     in->f.reader.ready = ignore;
+    in->f.reader.holds = true;
     if (!e2b_stream_begin(x, &in->s))
         free(in);
 }

@@ -61,7 +61,7 @@ bool e2b_speaks(struct http_exchange *x, const char *type) {
 
 static const char *version_fault(const struct http_exchange *x) {
     struct slice version = http_field(&x->head, "Connect-Protocol-Version");
-    return version.s && !http_is(version, "1") ? "connect-protocol-version must be 1" : NULL;
+    return version.n > 0 && !http_is(version, "1") ? "connect-protocol-version must be 1" : NULL;
 }
 
 /* Milliseconds of at most ten digits, as the protocol says. False: it is not that. */
@@ -69,9 +69,9 @@ static bool timeout_of(const struct http_exchange *x, span *out) {
     struct slice field = http_field(&x->head, "Connect-Timeout-Ms");
     int64_t ms = 0;
     *out = SPAN_NEVER;
-    if (!field.s)
+    if (field.n == 0)
         return true;
-    if (field.n == 0 || field.n > 10)
+    if (field.n > 10)
         return false;
     for (size_t i = 0; i < field.n; i++) {
         if (field.s[i] < '0' || field.s[i] > '9')
@@ -115,14 +115,19 @@ bool e2b_unary(struct http_exchange *x, yyjson_val *body) {
     return !wrong;
 }
 
+const char *e2b_unary_type(const struct http_exchange *x) {
+    struct slice asked = http_field(&x->head, "Content-Type");
+    return memchr(asked.s, ';', asked.n) ? E2B_UNARY "; charset=utf-8" : E2B_UNARY;
+}
+
 void e2b_reply(struct http_exchange *x, const struct text *t) {
     if (t->cut)
         e2b_fail(x, E2B_EXHAUSTED, "the answer is too long");
     else
-        http_answer(x, 200, E2B_UNARY, t->buf, t->len);
+        http_answer(x, 200, e2b_unary_type(x), t->buf, t->len);
 }
 
-void e2b_reply_empty(struct http_exchange *x) { http_answer(x, 200, E2B_UNARY, "{}", 2); }
+void e2b_reply_empty(struct http_exchange *x) { http_answer(x, 200, e2b_unary_type(x), "{}", 2); }
 
 bool e2b_proto_ok(struct http_exchange *x, const struct proto *p) {
     if (p->err.code)
@@ -205,6 +210,7 @@ static void too_late(struct timer *timer) {
 static void call(struct e2b_stream *s) {
     yyjson_read_err why;
     s->called = true;
+    s->x->patient = true; /* input comes as it is typed, and some do not end what has one message */
     yyjson_doc *doc = http_read_json(s->in.payload, s->in.len, &why);
     yyjson_val *message = yyjson_doc_get_root(doc);
     const char *version = version_fault(s->x);

@@ -19,6 +19,8 @@
 bool e2b_speaks(struct http_exchange *x, const char *type);
 /* To be called first by a unary method. False: the request is not one, and has been answered. */
 bool e2b_unary(struct http_exchange *x, yyjson_val *body);
+/* The media type of its answer: the request's, which may name its charset. */
+const char *e2b_unary_type(const struct http_exchange *x);
 /* The answer of a unary method. */
 void e2b_reply(struct http_exchange *x, const struct text *t);
 void e2b_reply_empty(struct http_exchange *x); /* {} */

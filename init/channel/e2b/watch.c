@@ -111,7 +111,7 @@ static void settle(struct watch *w) {
         end_watch(w, E2B_UNAUTHENTICATED, why);
     } else {
         end_watch(w, w->task.fault ? e2b_fault_code(&w->task) : E2B_INTERNAL,
-                  w->task.fault ? w->task.why : "the watch has ended");
+                  w->task.fault ? w->task.why : "the watch has ended: its directory is gone");
     }
 }
 
@@ -307,7 +307,14 @@ static void watcher_failed(struct watch *w, enum e2b_code code, const char *why)
         e2b_fail(v->x, code, "%s", v->why);
 }
 
-static void watcher_idle(struct timer *t) { watcher_free(CONTAINER_OF(t, struct watcher, idle)); }
+/* One that is not on yet is its exchange's to free. */
+static void watcher_idle(struct timer *t) {
+    struct watcher *v = CONTAINER_OF(t, struct watcher, idle);
+    if (v->x)
+        timer_arm(&v->channel->loop, t, span_s(WATCHER_IDLE_S));
+    else
+        watcher_free(v);
+}
 
 static void create_over(struct http_exchange *x, bool cut) {
     (void)cut;

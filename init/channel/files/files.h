@@ -93,6 +93,8 @@ struct file_req { /* all pointers borrowed during file_begin() */
     const char *owner, *group; /* CHMOD; NULL: leave */
     bool parents, recursive, missing_ok, replace, contents, only_new;
     bool in_place;   /* WRITE: truncate and fill the file itself; a content that is cut stays so */
+    bool lexical;    /* ".." in a relative path takes the part before it off the text */
+    bool keep_dirs;  /* MOVE: nothing takes the place of a directory, not even of an empty one */
     bool into;       /* MOVE: if `to` is a directory, into it, under the same name, as mv(1) */
     bool visible;    /* LIST: no names that begin with a dot, and nothing below them */
     bool plain;      /* REMOVE: no directories, not even empty ones */

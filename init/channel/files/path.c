@@ -37,6 +37,23 @@ static void clean(char *path, bool *slash) {
     *to = '\0';
 }
 
+/* Of a clean path: ".." and the part before it, whatever that is. */
+static void drop_ups(char *path) {
+    char *to = path;
+    for (const char *p = path; *p;) { /* "/name" each */
+        size_t n = 1 + strcspn(p + 1, "/");
+        bool up = n == 3 && memcmp(p, "/..", 3) == 0;
+        while (up && to > path && *--to != '/')
+            ;
+        memmove(to, p, up ? 0 : n);
+        to += up ? 0 : n;
+        p += n;
+    }
+    if (to == path)
+        *to++ = '/';
+    *to = '\0';
+}
+
 /* One text on top of where relative ones begin, which is absolute. */
 static int place(const struct worker *w, const char *dir, const char *in, char out[PATH_MAX]) {
     bool home = in[0] == '~' && (in[1] == '/' || !in[1]);
@@ -54,6 +71,8 @@ int path_absolute(struct worker *w, const char *in, char out[PATH_MAX], bool *sl
         return fail(w, FILE_BAD_PATH, ENAMETOOLONG, "the path %.100s... is longer than %d bytes",
                     in, PATH_MAX - 1);
     clean(whole, slash);
+    if (w->req->lexical && in[0] != '/')
+        drop_ups(whole);
     memcpy(out, whole, strlen(whole) + 1);
     return 0;
 }

@@ -213,6 +213,8 @@ static int way_refuse(struct worker *w, const struct way *y) {
         return errno == ENOENT ? 0 : fail_sys(w, errno, "look at %s", w->to);
     if (!w->req->replace)
         return fail(w, FILE_EXISTS, EEXIST, "%s is there already", w->to);
+    if (S_ISDIR(st.st_mode) && w->req->keep_dirs)
+        return fail(w, FILE_EXISTS, EEXIST, "%s is a directory", w->to);
     if (S_ISDIR(st.st_mode) && !is_dir)
         return fail(w, FILE_IS_DIR, EISDIR, "%s is a directory, and %s is none", w->to, w->path);
     if (!S_ISDIR(st.st_mode) && is_dir)

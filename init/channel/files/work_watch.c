@@ -1,8 +1,8 @@
 /* Watching a directory, or all below it, by inotify(7).
  *
  * A directory that appears is watched first and read then, so what it holds is told by one or the
- * other, now and then by both. One that is moved is forgotten where it was and is new where it
- * goes.
+ * other; of files now and then by both. One that is moved is forgotten where it was and is new
+ * where it goes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +27,7 @@ enum {
 struct watched {
     int wd, parent; /* watch descriptors; the root's parent is 0 */
     char *name;
+    bool told; /* that it is there, by reading the directory above it */
 };
 
 struct watching {
@@ -74,6 +75,7 @@ static int remember(struct watching *x, int wd, int parent, const char *name) {
         free(known->name);
         known->name = copy;
         known->parent = parent;
+        known->told = false;
         return 0;
     }
     size_t at = x->n;
@@ -174,9 +176,13 @@ static int tell_full(struct watching *x) {
 
 /* --- new directories ------------------------------------------------------------------------- */
 
+static int kernel_watch(const struct watching *x, const char *path) {
+    return inotify_add_watch(x->fd, path, EVENTS | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK);
+}
+
 /* Watch one. Its wd; 0: it is not there, or not ours to see, or there are too many; -errno. */
 static int add(struct watching *x, const char *path, int parent, const char *name) {
-    int wd = inotify_add_watch(x->fd, path, EVENTS | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK);
+    int wd = kernel_watch(x, path);
     if (wd < 0 && errno != ENOSPC)
         return 0;
     if (wd >= 0 && x->n >= MAX_WATCHES && !find(x, wd)) {
@@ -185,6 +191,13 @@ static int add(struct watching *x, const char *path, int parent, const char *nam
     }
     int rc = wd < 0 ? tell_full(x) : remember(x, wd, parent, name);
     return rc < 0 ? rc : wd < 0 ? 0 : wd;
+}
+
+/* Has this very directory been told of, in this place, before its event was read? */
+static bool is_told(struct watching *x, const char *path, int parent, const char *name) {
+    int wd = kernel_watch(x, path);
+    const struct watched *d = wd < 0 ? NULL : find(x, wd);
+    return d && d->told && d->parent == parent && strcmp(d->name, name) == 0;
 }
 
 struct scan {
@@ -207,8 +220,10 @@ static int scan_visit(struct walk *k) {
         struct file_event e = { .kind = FILE_CREATED, .is_dir = is_dir, .path = k->path };
         rc = tell(s->x, &e);
     }
-    if (wd > 0)
+    if (wd > 0) {
         s->wds[k->depth] = wd;
+        find(s->x, wd)->told = s->tells;
+    }
     return wd < 0 || rc < 0 ? (wd < 0 ? wd : rc) : wd > 0 ? WALK_INTO : WALK_ON;
 }
 
@@ -285,9 +300,12 @@ static int take_event(struct watching *x, const struct inotify_event *i) {
         return 0;
     if (!*name && i->wd != x->root) /* the directory above tells the same */
         return 0;
-    int rc = tell_kinds(x, i, path);
     bool is_dir = (i->mask & IN_ISDIR) && *name && x->w->req->recursive;
-    if (rc == 0 && is_dir && (i->mask & (IN_CREATE | IN_MOVED_TO)))
+    bool appears = is_dir && (i->mask & (IN_CREATE | IN_MOVED_TO));
+    if (appears && is_told(x, path, i->wd, name))
+        return 0;
+    int rc = tell_kinds(x, i, path);
+    if (rc == 0 && appears)
         rc = appeared(x, i->wd, path, name);
     if (is_dir && (i->mask & IN_MOVED_FROM))
         forget_named(x, i->wd, name);

@@ -127,7 +127,7 @@ const char *group_name(struct worker *w, gid_t gid);
 /* --- paths (path.c) -------------------------------------------------------------------------- */
 
 /* `in` made absolute as file_req.path says, without empty and "." parts; ".." is the kernel's to
- * understand. *slash: it ended in one. */
+ * understand, unless file_req.lexical says otherwise. *slash: it ended in one. */
 int path_absolute(struct worker *w, const char *in, char out[PATH_MAX], bool *slash);
 /* dir + "/" + name; -ENAMETOOLONG. `out` may be `dir`. */
 int path_join(char out[PATH_MAX], const char *dir, const char *name);

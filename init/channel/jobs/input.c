@@ -30,6 +30,10 @@ void job_await_room(struct job *j, struct job_input *in) {
         job_touch(j, NEWS_ROOM);
 }
 
+bool job_is_next(const struct job *j, const struct job_input *in) {
+    return list_empty(&j->inputs) || j->inputs.next == &in->link;
+}
+
 /* What is watched for it is found useless when it becomes ready. */
 void job_forgo_room(struct job_input *in) { list_remove(&in->link); }
 

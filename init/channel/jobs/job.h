@@ -176,6 +176,7 @@ struct job_reader {
     uint64_t at;
     uint64_t until; /* the module's: once the job has ended, how far it is read */
     bool lossless;
+    bool holds; /* it reads nothing: only while it is there the job is not forgotten */
     void (*ready)(struct job_reader *r); /* state, output or end have changed: job_read() again */
 };
 
@@ -210,6 +211,9 @@ struct job_input {
 ssize_t job_write(struct job *j, const char *bytes, size_t n);
 void job_await_room(struct job *j, struct job_input *in);
 void job_forgo_room(struct job_input *in); /* idempotent */
+/* Does nobody wait for room before it? Who writes messages that may not be mixed with those of
+ * others has to ask before each job_write(), and to await room if it is not its turn. */
+bool job_is_next(const struct job *j, const struct job_input *in);
 
 /* Bytes of its input that it has not read yet; 0 where there is no pipe. */
 size_t job_unread(const struct job *j);

@@ -372,7 +372,9 @@ void native_job_stdin(struct http_exchange *x, yyjson_val *body) {
         native_fail(x, 500, "internal", "out of memory");
         return;
     }
-    *f = (struct feeding){ .x = x, .eof = eof, .input.room = feed_more, .reader.ready = ignore };
+    *f = (struct feeding){
+        .x = x, .eof = eof, .input.room = feed_more, .reader.ready = ignore, .reader.holds = true
+    };
     x->ctx = f;
     x->handler = &feed_handler;
     job_attach(j, &f->reader, -1, false);

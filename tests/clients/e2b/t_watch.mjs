@@ -125,6 +125,29 @@ await check('recursive: directories that come later, with what is in them by the
   await w.handle.stop()
 })
 
+await check('recursive: of a directory it is told once', async () => {
+  const path = dir()
+  const w = await watch(path, { recursive: true })
+  const deep = (top, n) => Array.from({ length: n }, (_, i) => `${top}${i}`).join('/')
+  // As slow as it is read, so that each one may be found by its event and by reading.
+  const make = (top) => {
+    for (let i = 1; i <= 40; i++) fs.mkdirSync(`${path}/${deep(top, i)}`)
+  }
+  for (const top of 'abcdefghijklmnopqrst') {
+    make(top)
+    await w.tells(`create:${deep(top, 40)}`)
+  }
+  // The same names again are others.
+  fs.rmSync(`${path}/a0`, { recursive: true })
+  make('a')
+  fs.writeFileSync(`${path}/${deep('a', 40)}/last`, '')
+  await w.tells('remove:a0', `create:${deep('a', 40)}/last`)
+  const created = w.events.filter((e) => e.startsWith('create:') && !e.endsWith('/last'))
+  assert.equal(new Set(created).size, 20 * 40)
+  assert.equal(created.length, 21 * 40, `${created}`)
+  await w.handle.stop()
+})
+
 await check('with entries, where there is one', async () => {
   const path = dir()
   const w = await watch(path, { includeEntry: true })

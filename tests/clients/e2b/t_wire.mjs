@@ -52,9 +52,11 @@ await check('an answer is JSON', async () => {
 })
 
 await check('a charset is accepted', async () => {
-  const a = await raw.call(`${P}/List`, {}, { 'content-type': 'application/json; charset=utf-8' })
-  assert.equal(a.status, 200)
-  assert.match(a.headers['content-type'], /^application\/json/)
+  const type = 'application/json; charset=utf-8'
+  for (const method of [`${P}/List`, `${F}/Stat`, `${F}/ListDir`]) {
+    const a = await raw.call(method, { path: D }, { 'content-type': type })
+    assert.deepEqual([a.status, a.headers['content-type']], [200, type], method)
+  }
 })
 
 await check('no body, no JSON, no object', async () => {
@@ -133,6 +135,12 @@ await check('the version of the protocol', async () => {
   )
 })
 
+await check('fields of a head without a value are as if they were not there', async () => {
+  const headers = { 'connect-protocol-version': '', 'connect-timeout-ms': '' }
+  assert.equal((await raw.call(`${P}/List`, {}, headers)).status, 200)
+  assert.equal((await raw.sh('echo hi', { headers })).out, 'hi\n')
+})
+
 await check('what other SDKs say besides', async () => {
   const python = {
     'connect-protocol-version': '1',
@@ -178,6 +186,9 @@ await check('errors have their codes', async () => {
   refused(await raw.call(`${F}/MakeDir`, { path: `${D}/dir` }), 409, 'already_exists')
   refused(await raw.call(`${F}/MakeDir`, { path: `${D}/file` }), 400, 'invalid_argument')
   refused(await raw.call(`${F}/MakeDir`, { path: `${D}/file/x` }), 500, 'internal')
+  refused(await raw.call(`${F}/Remove`, { path: `${D}/file/x` }), 500, 'internal')
+  refused(await raw.call(`${F}/Remove`, { path: '/proc/1/status' }), 500, 'internal')
+  refused(await raw.call(`${F}/Remove`, { path: '~other' }), 400, 'invalid_argument')
   refused(await raw.call(`${F}/ListDir`, { path: `${D}/file` }), 400, 'invalid_argument')
   refused(await raw.call(`${F}/ListDir`, { path: `${D}/loop` }), 400, 'failed_precondition')
   refused(
@@ -194,6 +205,36 @@ await check('errors have their codes', async () => {
     /^invalid username: 'nobody-here'$/,
   )
   refused(await kill(4000000), 404, 'not_found')
+  refused(await kill(0), 404, 'not_found')
+  refused(await kill(2 ** 32 - 1), 404, 'not_found')
+  refused(await signal({ pid: 1, tag: 'x' }, 9), 400, 'invalid_argument', /not both/)
+})
+
+await check('a path as E2B resolves it: ".." in a relative one is a matter of text', async () => {
+  const home = (await raw.call(`${F}/Stat`, { path: '~' })).json.entry.path
+  fs.writeFileSync(`${home}/by-text`, '')
+  const paths = ['none/../by-text', './none/x/../../by-text', '~/none/../by-text']
+  for (const path of paths) {
+    const { entry } = (await raw.call(`${F}/Stat`, { path })).json
+    assert.deepEqual([entry.name, entry.path], ['by-text', `${home}/by-text`], path)
+  }
+  const up = (await raw.call(`${F}/Stat`, { path: '~/..' })).json.entry
+  assert.equal(up.path, home.replace(/\/[^/]*$/, ''))
+  assert.equal((await raw.call(`${F}/Stat`, { path: '../'.repeat(99) })).json.entry.path, '/')
+  refused(await raw.call(`${F}/Stat`, { path: `${home}/none/../by-text` }), 404, 'not_found')
+  fs.rmSync(`${home}/by-text`)
+})
+
+await check('nothing is moved onto a directory, nor into itself', async () => {
+  fs.mkdirSync(`${D}/onto/empty`, { recursive: true })
+  fs.mkdirSync(`${D}/onto/d`)
+  const move = (source, destination) => raw.call(`${F}/Move`, { source, destination })
+  refused(await move(`${D}/onto/d`, `${D}/onto/empty`), 500, 'internal')
+  refused(await move(`${D}/onto/d`, `${D}/onto/d`), 500, 'internal')
+  refused(await move(`${D}/onto/d`, `${D}/onto/d/in`), 500, 'internal')
+  refused(await move(`${D}/onto/d`, ''), 500, 'internal')
+  refused(await move(`${D}/onto/d`, '~other'), 400, 'invalid_argument')
+  assert.deepEqual(fs.readdirSync(`${D}/onto`), ['d', 'empty'])
 })
 
 await check('what is gone may be removed', async () => {
@@ -506,6 +547,15 @@ await check('a tag names a command, in every call', async () => {
   for (const s of [c, stream]) assert.equal(printed(await s.rest()).toString(), 'hi\nend\n')
 })
 
+await check('an empty tag names nobody', async () => {
+  const { pid, stream } = await start('sleep 60')
+  refused(await signal({ tag: '' }, 'SIGNAL_SIGKILL'), 404, 'not_found')
+  const s = await raw.open(`${P}/Connect`, { process: { tag: '' } })
+  assert.equal((await s.error()).code, 'not_found')
+  await kill(pid)
+  assert.equal((await stream.rest()).at(-1).event.end.status, 'signal: killed')
+})
+
 await check('one of two tags, whichever is first', async () => {
   const a = await start('sleep 60', { tag: 'first' })
   const b = await start('sleep 60', { tag: 'second' })
@@ -551,9 +601,9 @@ await check('signals: by name, by number; none', async () => {
     'trap "echo usr1" USR1; trap "exit 4" TERM; echo up; while :; do sleep 0.05; done',
   )
   assert.ok((await stream.next()).event.data)
-  for (const s of ['SIGNAL_UNSPECIFIED', 0, undefined])
+  for (const s of ['SIGNAL_UNSPECIFIED', 0, undefined, 65, -1, 999])
     refused(await signal({ pid }, s), 501, 'unimplemented')
-  for (const s of ['SIGNAL_NONE', 65, -1, {}])
+  for (const s of ['SIGNAL_NONE', 1.5, 2 ** 31, {}])
     refused(await signal({ pid }, s), 400, 'invalid_argument')
   refused(await signal(undefined, 'SIGNAL_SIGKILL'), 501, 'unimplemented')
   refused(await signal({}, 'SIGNAL_SIGKILL'), 501, 'unimplemented')
@@ -590,6 +640,7 @@ await check('input of the wrong kind, or of none', async () => {
   const { pid } = await start('sleep 60', { stdin: true })
   const send = (input, to = { pid }) => raw.call(`${P}/SendInput`, { process: to, input })
   refused(await send({ pty: 'eA==' }), 500, 'internal')
+  refused(await send({ pty: 'eA==', stdin: 'eA==' }), 400, 'invalid_argument', /not both/)
   const none = await send(undefined)
   assert.ok([400, 501].includes(none.status), none.text)
   refused(await send({ stdin: 'eA==' }, { pid: 4000000 }), 404, 'not_found')
@@ -600,6 +651,33 @@ await check('input of the wrong kind, or of none', async () => {
   refused(await send({ stdin: 'eA==' }), 500, 'internal', /stdin not enabled or closed/)
   await kill(pid)
   refused(await raw.call(`${P}/CloseStdin`, { process: { pid: 4000000 } }), 404, 'not_found')
+})
+
+await check('input at once: message after message, and the end behind all of them', async () => {
+  const { pid, stream } = await start('sleep 0.3; cat', { stdin: true })
+  const read = stream.rest()
+  const send = (letter) =>
+    raw.call(`${P}/SendInput`, {
+      process: { pid },
+      input: { stdin: base64(letter.repeat(700000)) },
+    })
+  const sent = [...'abcdefgh'].map(send)
+  await sleep(200) // they fill the pipe, and wait
+  const closed = raw.call(`${P}/CloseStdin`, { process: { pid } })
+  assert.ok((await Promise.all([...sent, closed])).every((a) => a.status === 200))
+  const runs = printed(await read)
+    .toString()
+    .match(/(.)\1*/g)
+  assert.deepEqual(runs.map((r) => r.length), Array(8).fill(700000))
+})
+
+await check('who sends input is none of those that wait for a slow reader', async () => {
+  const { pid, stream } = await start('yes | head -c 20000000', { stdin: true })
+  const input = { stdin: 'A'.repeat(400000) } // for nobody: it waits as long as the process is there
+  const sent = raw.call(`${P}/SendInput`, { process: { pid }, input })
+  await sleep(2500)
+  assert.equal(printed(await stream.rest()).length, 20000000)
+  refused(await sent, 404, 'not_found')
 })
 
 await check('input that its reader has had enough of: as if the process had gone', async () => {
@@ -877,8 +955,14 @@ await check('GET /files: ranges, and not of what is compressed', async () => {
     )
     assert.ok(a.body.equals(body.subarray(from, end)))
   }
-  const bad = await get(`${D}/gz.txt`, { range: `bytes=${body.length}-` })
-  assert.deepEqual([bad.status, bad.headers['content-range']], [416, `bytes */${body.length}`])
+  for (const range of [`bytes=${body.length}-`, 'bytes=5-2', 'bytes=x', 'lines=1-2']) {
+    const bad = await get(`${D}/gz.txt`, { range })
+    assert.deepEqual(
+      [bad.status, bad.headers['content-range']],
+      [416, `bytes */${body.length}`],
+      range,
+    )
+  }
 })
 
 await check('GET /files: only if it is newer', async () => {
@@ -1071,7 +1155,11 @@ await check('POST /files/compose', async () => {
   assert.equal(fs.readFileSync(`${D}/comp/whole`, 'utf8'), 'one two three')
   assert.equal(fs.statSync(`${D}/comp/whole`).uid, 61000)
   assert.ok(parts.every((path) => !fs.existsSync(path)))
-  failed(await compose({ source_paths: [`${D}/none`], destination: `${D}/comp/other` }), 404)
+  failed(
+    await compose({ source_paths: [`${D}/none`], destination: `${D}/comp/other` }),
+    404,
+    new RegExp(`${D}/none`),
+  )
   failed(await compose({ source_paths: [], destination: `${D}/comp/other` }), 400)
   failed(await compose({ source_paths: [`${D}/comp/whole`] }), 400)
   assert.equal(fs.existsSync(`${D}/comp/other`), false)
@@ -1106,6 +1194,15 @@ await check('POST /init: variables, and all of them anew', async () => {
   assert.equal((await envs()).C, '3')
 })
 
+await check('POST /init: what the sandbox says of itself stays', async () => {
+  await init({ envVars: { E2B_SANDBOX: 'no', OTHER: '1' } })
+  assert.equal((await raw.sh('echo $E2B_SANDBOX $OTHER')).out, 'true 1\n')
+  const envs = await raw.ask('GET', '/envs')
+  assert.equal(envs.text.match(/E2B_SANDBOX"/g).length, 1, envs.text)
+  assert.equal(envs.json.E2B_SANDBOX, 'true')
+  await init({ envVars: {} })
+})
+
 await check('POST /init: what is older is not applied', async () => {
   assert.equal(
     (await init({ timestamp: '2030-01-01T00:00:00.5Z', envVars: { T: 'new' } })).status,
@@ -1137,7 +1234,11 @@ await check('POST /init: the user and the folder for those who name none', async
   )
   await init({ timestamp: '2031-01-02T00:00:00Z', defaultWorkdir: `${D}/dir` })
   fs.chownSync(`${D}/dir`, 61000, 61000)
-  assert.equal((await post('?path=in-workdir', OCTETS, 'x')).json[0].path, `${D}/dir/in-workdir`)
+  const placed = async (path) => (await raw.call(`${F}/Stat`, { path })).json.entry.path
+  assert.equal(await placed(''), `${D}/dir`)
+  const home = await placed('~')
+  const made = (await post('?path=at-home', OCTETS, 'x')).json[0].path
+  assert.equal(made, `${home}/at-home`, 'of a workdir only the empty path is')
 })
 
 await check('POST /init: what it has no use for is let pass', async () => {
