@@ -193,7 +193,7 @@ void e2b_list(struct http_exchange *x, yyjson_val *body) {
     e2b_reply(x, &t);
 }
 
-/* --- Update, SendSignal ----------------------------------------------------------- */
+/* --- Update, SendSignal ----------------------------------------------------------------------- */
 
 void e2b_update(struct http_exchange *x, yyjson_val *body) {
     struct proto p = { 0 };
@@ -317,8 +317,7 @@ static bool take_input(struct feeding *f, struct job *j, struct proto *p, yyjson
     return f->bytes;
 }
 
-/* --- SendInput, CloseStdin
- * -------------------------------------------------------------------------------- */
+/* --- SendInput, CloseStdin -------------------------------------------------------------------- */
 
 struct sending {
     struct feeding f;

@@ -18,8 +18,7 @@
 #include "svc/environment.h"
 #include "sys/quick.h"
 
-/* --- the quick way, until it has led to something -----------------------------------------------
- */
+/* --- the quick way, until it has led to something --------------------------------------------- */
 
 static void close_theirs(int theirs[3]) {
     if (theirs[1] == theirs[0]) /* one terminal */
