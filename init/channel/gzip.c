@@ -51,8 +51,7 @@ static bool put_out(struct gzip *g) {
     return n == 0 || g->ends->put(g->ends->arg, g->out, n);
 }
 
-/* --- decoding ----------------------------------------------------------------------------------
- */
+/* --- decoding --------------------------------------------------------------------------------- */
 
 static enum gzip_outcome outcome_of(int rc) {
     return rc == Z_OK || rc == Z_STREAM_END || rc == Z_BUF_ERROR ? GZIP_DONE
@@ -99,8 +98,7 @@ enum gzip_outcome gzip_decode(const struct gzip_ends *ends) {
     return rc;
 }
 
-/* --- encoding ----------------------------------------------------------------------------------
- */
+/* --- encoding --------------------------------------------------------------------------------- */
 
 /* All of the input, and with a `flush` what was kept of it. */
 static bool deflate_piece(struct gzip *g, int flush) {
@@ -154,8 +152,7 @@ enum gzip_outcome gzip_encode(const struct gzip_ends *ends) {
     return rc;
 }
 
-/* --- between descriptors -----------------------------------------------------------------------
- */
+/* --- between descriptors ---------------------------------------------------------------------- */
 
 struct fds {
     int in, out;

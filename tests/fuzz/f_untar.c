@@ -79,8 +79,7 @@ static void check_all(void) {
     }
 }
 
-/* --- archives ----------------------------------------------------------------------------------
- */
+/* --- archives --------------------------------------------------------------------------------- */
 
 struct maker {
     const uint8_t *at, *end;
@@ -119,8 +118,7 @@ static void make_archive(struct maker *m) {
     m->len += m->len + 2 * TAR_BLOCK <= sizeof m->out ? 2 * TAR_BLOCK : 0;
 }
 
-/* --- the worker, here --------------------------------------------------------------------------
- */
+/* --- the worker, here ------------------------------------------------------------------------- */
 
 static void say(int fd, uint32_t word) {
     struct file_order o = { .word = word };

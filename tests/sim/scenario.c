@@ -118,8 +118,7 @@ static void with_an_orphaned_job(struct world *w) {
     begin_a_job(w, JOB_STUBBORN);
 }
 
-/* --- lives -------------------------------------------------------------------------------------
- */
+/* --- lives ------------------------------------------------------------------------------------ */
 
 static void crashes(struct world *w, int unit, unsigned nth, struct life *l) {
     (void)w, (void)unit, (void)nth;
@@ -246,8 +245,7 @@ static void crashes_until_asked(struct world *w, int unit, unsigned nth, struct 
         l->ends = SPAN_NEVER;
 }
 
-/* --- what must have happened
- * ------------------------------------------------------------------------ */
+/* --- what must have happened ------------------------------------------------------------------ */
 
 static void backoff_doubles(struct world *w) {
     static const int64_t pause[] = { 100, 200, 400, 800, 1000, 1000 };
@@ -406,8 +404,7 @@ static void job_was_asked(struct world *w) {
     none(w, EVENT_SIGNAL, -1, SIGKILL, 1);
 }
 
-/* --- the table
- * --------------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 #define SERVICE(name) "[service " name "]\ncommand = /unit/" name "\n"
 #define NO_ENGINE     "[engine]\nenabled = no\n"

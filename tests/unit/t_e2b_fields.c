@@ -126,8 +126,7 @@ static void test_disposition(void) {
     OK(shows("\r\n\xff", "inline; filename*=UTF-8''%0D%0A%FF"), "one that could break a head");
 }
 
-/* --- metadata ----------------------------------------------------------------------------------
- */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 static struct metadata metadata;
 
@@ -192,8 +191,7 @@ static void test_versions(void) {
        "too many");
 }
 
-/* --- media types (channel/files) ---------------------------------------------------------------
- */
+/* --- media types (channel/files) -------------------------------------------------------------- */
 
 static const char *sniffed(const char *s, size_t n) {
     return media_type_of((const unsigned char *)s, n);

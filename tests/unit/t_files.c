@@ -100,8 +100,7 @@ static void reads(void) {
     IS(FILE_OK, go(q), "or may");
 }
 
-/* --- writing
- * ----------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static struct file_req write_to(const char *name) {
     return (struct file_req){ .op = FILE_WRITE, .path = at(name) };
@@ -357,8 +356,7 @@ static void attributes(void) {
        "those of the prefix are replaced");
 }
 
-/* --- parts
- * ---------------------------------------------------------------------------------------------- */
+/* --- parts ------------------------------------------------------------------------------------ */
 
 static enum file_fault part(const char *name, uint64_t from, uint64_t total, const char *text) {
     struct file_req q = write_to(name);

@@ -34,8 +34,7 @@ static void chld_ready(struct source *s, uint32_t got) {
         children_reap(&children, (pid_t)si.ssi_pid);
 }
 
-/* --- one operation, to its end ------------------------------------------------------------------
- */
+/* --- one operation, to its end ---------------------------------------------------------------- */
 
 struct run {
     struct file_task t;
@@ -166,8 +165,7 @@ static inline enum file_fault give(struct file_req q, const char *text) {
             (void)printf("# fault %d, code %d: %s\n", (int)got_, last.t.code, last.t.why); \
     } while (0)
 
-/* --- files
- * ------------------------------------------------------------------------------------------ */
+/* --- files ------------------------------------------------------------------------------------ */
 
 /* A path below the directory, in one of eight buffers. */
 static const char *at(const char *name) {

@@ -2,8 +2,7 @@
  * takes the place of something else. */
 #include "tests/unit/t_files.h"
 
-/* --- contents out ------------------------------------------------------------------------------
- */
+/* --- contents out ----------------------------------------------------------------------------- */
 
 /* "<" and ">" around each piece, whose last byte is left for the next one. */
 static size_t render(const struct file_info *info, const char *bytes, size_t n, bool ends,
@@ -76,8 +75,7 @@ static void renders(void) {
     OK(!last.t.info.is_text, "are no text, which is known at once");
 }
 
-/* --- contents in -------------------------------------------------------------------------------
- */
+/* --- contents in ------------------------------------------------------------------------------ */
 
 static enum file_fault give_base64(const char *name, const char *text) {
     return go_with((struct file_req){ .op = FILE_WRITE, .path = at(name), .unsynced = true },
@@ -108,8 +106,7 @@ static void decodes(void) {
     OK(look("d").st_size == 300000, "nothing has changed");
 }
 
-/* --- lists, removals, moves --------------------------------------------------------------------
- */
+/* --- lists, removals, moves ------------------------------------------------------------------- */
 
 static void render_path(const struct file_entry *e, size_t index, struct text *out) {
     (void)index;
@@ -164,8 +161,7 @@ static void moves(void) {
     OK(holds("into/same", "2\n"), "is refused");
 }
 
-/* --- archives ----------------------------------------------------------------------------------
- */
+/* --- archives --------------------------------------------------------------------------------- */
 
 static void archives(void) {
     shell(

@@ -5,8 +5,7 @@
 #include "channel/files/tar.h"
 #include "tests/unit/t_files.h"
 
-/* --- archives made by hand -----------------------------------------------------------------------
- */
+/* --- archives made by hand -------------------------------------------------------------------- */
 
 static char archive[1 << 20];
 static size_t archive_len;
@@ -49,8 +48,7 @@ static enum file_fault unpack_as(const char *where, const char *user) {
 
 static enum file_fault unpack(const char *where) { return unpack_as(where, NULL); }
 
-/* --- good ones
- * -------------------------------------------------------------------------------------- */
+/* --- good ones -------------------------------------------------------------------------------- */
 
 static void unpacks(void) {
     start();
@@ -141,8 +139,7 @@ static void is_cut(void) {
     IS(FILE_OK, go_with(q, how), "nothing is an empty one");
 }
 
-/* --- bad ones
- * ------------------------------------------------------------------------------------------ */
+/* --- bad ones --------------------------------------------------------------------------------- */
 
 /* Unpack it; afterwards nothing outside of the place may have changed. */
 static void harmless(enum file_fault want, const char *what) {

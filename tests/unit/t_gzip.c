@@ -68,8 +68,7 @@ static bool is(const struct memory *m, const char *bytes, size_t n) {
     return m->out_len == n && (n == 0 || memcmp(m->out, bytes, n) == 0);
 }
 
-/* --- other implementations' --------------------------------------------------------------------
- */
+/* --- other implementations' ------------------------------------------------------------------- */
 
 static void test_members(void) {
     static const char words[] = "hello, hello, hello\nstored";
@@ -128,8 +127,7 @@ static void test_broken(void) {
     free(m.out);
 }
 
-/* --- there and back ----------------------------------------------------------------------------
- */
+/* --- there and back --------------------------------------------------------------------------- */
 
 /* Bytes that compress a little, a lot, or not at all. */
 static char *content(size_t n, unsigned kind) {

@@ -22,8 +22,7 @@ static struct role channel;
 static struct held_jobs jobs;
 static struct err err;
 
-/* --- the channel -------------------------------------------------------------------------------
- */
+/* --- the channel ------------------------------------------------------------------------------ */
 
 struct order { /* over `orders`, each answered by the pid of what was started, or 0 */
     char what; /* j: start a job; r: reap it; e: and say so; s: shut its stdin; d: done */
@@ -125,8 +124,7 @@ static int channel_run(void *arg) {
     }
 }
 
-/* --- PID 1's side --------------------------------------------------------------------------------
- */
+/* --- PID 1's side ----------------------------------------------------------------------------- */
 
 static void describe(struct role *r, struct fork_req *req, int sock) {
     (void)r;
@@ -242,8 +240,7 @@ static void next_channel(void) {
     UNTIL(channel.child.pid && channel.child.pid != old);
 }
 
-/* --- tests
- * ----------------------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 static void holds_and_lets_go(void) {
     begin();
@@ -344,8 +341,7 @@ static void knows_what_is_lost(void) {
     finish();
 }
 
-/* --- bounds: messages without processes
- * -------------------------------------------------------------- */
+/* --- bounds: messages without processes ------------------------------------------------------- */
 
 static void hold(uint64_t id, pid_t pid, int in, int out) {
     struct wire_job m = { .head = WIRE_HEAD(WIRE_JOB, struct wire_job), .id = id, .pid = pid };

@@ -254,8 +254,7 @@ static void without_descriptors(void) {
     UNTIL(server.n == 0);
 }
 
-/* --- no memory: each allocation fails once, and all from there on -------------------------------
- */
+/* --- no memory: each allocation fails once, and all from there on ----------------------------- */
 
 #ifndef __SANITIZE_ADDRESS__
 static const char *const scenario[] = {

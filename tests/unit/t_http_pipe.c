@@ -2,8 +2,7 @@
 
 enum { LOT = 64 << 20, SOME = 8 << 20, CHUNK = 100000 };
 
-/* --- bytes that are what they are by their offset
- * ------------------------------------------------- */
+/* --- bytes that are what they are by their offset --------------------------------------------- */
 
 static char byte_at(uint64_t i) { return (char)(i * 2654435761U >> 24); }
 

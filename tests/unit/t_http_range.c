@@ -8,8 +8,7 @@
 
 static struct slice slice(const char *s) { return (struct slice){ s, s ? strlen(s) : 0 }; }
 
-/* --- ranges ------------------------------------------------------------------------------------
- */
+/* --- ranges ----------------------------------------------------------------------------------- */
 
 /* "FROM+LEN", "whole" or "416". */
 static const char *range(const char *field, uint64_t size) {
@@ -90,8 +89,7 @@ static void content_ranges(void) {
     OK(http_content_range(slice(NULL), &r, &total) == -EINVAL, "nor none");
 }
 
-/* --- versions -----------------------------------------------------------------------------------
- */
+/* --- versions --------------------------------------------------------------------------------- */
 
 static void etags(void) {
     static const struct {
@@ -175,8 +173,7 @@ static void conditions(void) {
     OK(!http_if_range(with("If-Range: \r\n"), "\"a\"", AT), "nothing");
 }
 
-/* --- dates
- * ---------------------------------------------------------------------------------------- */
+/* --- dates ------------------------------------------------------------------------------------ */
 
 static void dates(void) {
     char out[HTTP_DATE_TEXT];

@@ -24,8 +24,7 @@
 
 enum { UNTIL_SECONDS = 10, IDLE_S = 60 };
 
-/* --- the heap: how much of it is used; on musl, also the power to refuse it
- * ----------------------- */
+/* --- the heap: how much of it is used; on musl, also the power to refuse it ------------------- */
 
 #ifdef __SANITIZE_ADDRESS__
 size_t __sanitizer_get_current_allocated_bytes(void);

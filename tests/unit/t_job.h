@@ -32,8 +32,7 @@ static void *table;
 /* What jobs get; not const, for the child's putenv(3) writes into it. */
 static const char *box_env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/box", "BASE=1", NULL };
 
-/* --- PID 1 -------------------------------------------------------------------------------------
- */
+/* --- PID 1 ------------------------------------------------------------------------------------ */
 
 enum { HELD = 2048 };
 static struct held {
@@ -106,8 +105,7 @@ static inline int pid1_fds(const struct job *j) {
     return bits;
 }
 
-/* --- the channel --------------------------------------------------------------------------------
- */
+/* --- the channel ------------------------------------------------------------------------------ */
 
 static struct source sigchld;
 static int sock, changes;
@@ -198,8 +196,7 @@ static inline void turn_for(int ms) {
     UNTIL(now_ms() >= end);
 }
 
-/* --- a client
- * -------------------------------------------------------------------------------------- */
+/* --- a client --------------------------------------------------------------------------------- */
 
 struct client {
     struct job_reader r;

@@ -6,8 +6,7 @@
 
 /* The first channel is a fork; this process is PID 1, and then the second channel as well. */
 
-/* --- PID 1's part --------------------------------------------------------------------------------
- */
+/* --- PID 1's part ----------------------------------------------------------------------------- */
 
 static struct held *held_by_pid(pid_t pid) {
     for (int i = 0; i < HELD; i++)
@@ -59,8 +58,7 @@ static bool hand_over(const struct held *h) {
     return jobs_take(&js, &m, fds);
 }
 
-/* --- the first channel
- * ------------------------------------------------------------------------------ */
+/* --- the first channel ------------------------------------------------------------------------ */
 
 enum { TALKS, ENDED, LIMITED, TERMINAL, QUICK, SPOILED, SHUT, DAEMON, LATE, NJOBS };
 
@@ -129,8 +127,7 @@ static void first_dies(void) {
     turn_for(1000); /* nobody serves */
 }
 
-/* --- the second
- * ---------------------------------------------------------------------------------------- */
+/* --- the second ------------------------------------------------------------------------------- */
 
 static struct job *adopted[NJOBS];
 static struct client c[NJOBS];
@@ -218,8 +215,7 @@ static void keeps_what_was_asked(void) {
     OK(j->end.how.code == SIGKILL && j->end.killed && !j->end.oom, "and gone");
 }
 
-/* --- strange news
- * -------------------------------------------------------------------------------------- */
+/* --- strange news ----------------------------------------------------------------------------- */
 
 static struct wire_job news(uint32_t slot, pid_t pid) {
     return (struct wire_job){ .head = WIRE_HEAD(WIRE_JOB, struct wire_job),

@@ -2,8 +2,7 @@
 
 #include "sys/title.h"
 
-/* --- readers -------------------------------------------------------------------------------------
- */
+/* --- readers ---------------------------------------------------------------------------------- */
 
 static void reads_from_anywhere(void) {
     struct client c, d;
@@ -187,8 +186,7 @@ static void shares_the_loop(void) {
     forget(&loud);
 }
 
-/* --- what stays behind ---------------------------------------------------------------------------
- */
+/* --- what stays behind ------------------------------------------------------------------------ */
 
 static void ends_without_its_daemon(void) {
     struct client c, d;
@@ -232,8 +230,7 @@ static void spares_daemons(void) {
     (void)job_forget(daemon);
 }
 
-/* --- callbacks -----------------------------------------------------------------------------------
- */
+/* --- callbacks -------------------------------------------------------------------------------- */
 
 static struct client first, second;
 static int calls;

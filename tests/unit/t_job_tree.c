@@ -8,8 +8,7 @@
 
 #include "sys/title.h"
 
-/* --- who is there
- * ---------------------------------------------------------------------------------- */
+/* --- who is there ----------------------------------------------------------------------------- */
 
 /* Processes that carry the name of this test and are alive: jobs are given it as a word. */
 static int alive(const char *word) {

@@ -82,8 +82,7 @@ static bool says(const char *boundary, const char *body, const char *want) {
     return begin(boundary) == 0 && strcmp(read_whole(body, strlen(body)), want) == 0;
 }
 
-/* --- bodies as clients send them ---------------------------------------------------------------
- */
+/* --- bodies as clients send them -------------------------------------------------------------- */
 
 /* clang-format off */
 /* As fetch() of Node.js sends it. */
@@ -133,8 +132,7 @@ static void test_clients(void) {
        "a body that is cut has no end");
 }
 
-/* --- pieces ------------------------------------------------------------------------------------
- */
+/* --- pieces ----------------------------------------------------------------------------------- */
 
 static size_t differ(const char *boundary, const struct reading *r, const char *want) {
     return begin(boundary) < 0 || strcmp(read_all(r), want) != 0;
@@ -152,8 +150,7 @@ static void test_splits(const char *boundary, const char *body, const char *want
     OK(wrong == 0, "in pieces of all small sizes");
 }
 
-/* --- what is refused ---------------------------------------------------------------------------
- */
+/* --- what is refused -------------------------------------------------------------------------- */
 
 static bool refused(const char *body, const char *words) {
     (void)begin("b");

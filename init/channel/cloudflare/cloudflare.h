@@ -19,8 +19,7 @@ bool cf_admit(struct http_exchange *x);
 void cf_refuse(struct http_exchange *x, int status, const char *message);
 void cf_preflight(struct http_exchange *x);
 
-/* --- errors: answer.c --------------------------------------------------------------------------
- */
+/* --- errors: answer.c ------------------------------------------------------------------------- */
 
 /* Codes by which clients choose their exceptions, and the status of an answer with each. 503 is not
  * among them: clients take it for a container that is still starting, and ask again. */
@@ -97,8 +96,7 @@ __attribute__((format(printf, 4, 5))) void cf_fail(struct http_exchange *x, enum
 /* "out of memory for WHAT" */
 void cf_no_memory(struct http_exchange *x, const char *what);
 
-/* --- answers: answer.c -------------------------------------------------------------------------
- */
+/* --- answers: answer.c ------------------------------------------------------------------------ */
 
 /* Members of a JSON object, one after the other: "NAME":VALUE, with a comma where that
  * is needed. */
@@ -119,8 +117,7 @@ void cf_document(struct http_exchange *x, const struct text *document);
 
 int64_t cf_unix_ms(void);
 
-/* --- requests: request.c ------------------------------------------------------------------------
- */
+/* --- requests: request.c ---------------------------------------------------------------------- */
 
 /* The body, which has to be an object. NULL, and it has been answered, as a body that is no JSON.
  */
@@ -152,8 +149,7 @@ bool cf_session_id(struct http_exchange *x, yyjson_val *body, char out[CF_SESSIO
 /* May it be one? False, and it has been answered. */
 bool cf_session_name(struct http_exchange *x, struct slice id, char out[CF_SESSION_TEXT]);
 
-/* --- routes -------------------------------------------------------------------------------------
- */
+/* --- routes ----------------------------------------------------------------------------------- */
 
 /* misc.c */
 void cf_root(struct http_exchange *x, yyjson_val *body);

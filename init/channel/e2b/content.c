@@ -17,8 +17,7 @@
 #include "channel/gzip.h"
 #include "http/range.h"
 
-/* --- what is asked -----------------------------------------------------------------------------
- */
+/* --- what is asked ---------------------------------------------------------------------------- */
 
 static struct slice raw_param(const struct http_exchange *x, const char *key) {
     struct slice rest = x->head.query, k, v;
@@ -88,8 +87,7 @@ bool content_ask(struct http_exchange *x, struct content_ask *a, const char *ope
     return false;
 }
 
-/* --- what is answered --------------------------------------------------------------------------
- */
+/* --- what is answered ------------------------------------------------------------------------- */
 
 void content_fail(struct http_exchange *x, const struct file_task *t, const char *user) {
     static const int statuses[] = {
@@ -120,8 +118,7 @@ void content_entry(const struct file_entry *e, size_t index, struct text *out) {
     text_add(out, "}");
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct reading {
     struct file_answer out;
@@ -321,8 +318,7 @@ void e2b_files_get(struct http_exchange *x, yyjson_val *body) {
     begin(x, &q, a.user, read_finished);
 }
 
-/* --- putting together --------------------------------------------------------------------------
- */
+/* --- putting together ------------------------------------------------------------------------- */
 
 static void compose_finished(struct file_task *t) {
     struct reading *r = CONTAINER_OF(t, struct reading, out.task);

@@ -19,8 +19,7 @@ bool e2b_admit(struct http_exchange *x);
 void e2b_refuse(struct http_exchange *x, int status, const char *message);
 void e2b_preflight(struct http_exchange *x);
 
-/* --- errors ------------------------------------------------------------------------------------
- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 /* Codes of the Connect protocol and the status of a unary answer with each. */
 #define E2B_CODES(X)                                \
@@ -50,8 +49,7 @@ __attribute__((format(printf, 3, 4))) void e2b_fail(struct http_exchange *x, enu
 __attribute__((format(printf, 3, 4))) void e2b_http_fail(struct http_exchange *x, int status,
                                                          const char *fmt, ...);
 
-/* --- whose request it is -----------------------------------------------------------------------
- */
+/* --- whose request it is ---------------------------------------------------------------------- */
 
 enum { E2B_USER_TEXT = MAX_CHANNEL_USER };
 
@@ -65,8 +63,7 @@ bool e2b_shows_token(const struct http_exchange *x);
  * to say who become them (FILE_BAD_USER, JOB_UNKNOWN_USER). False: no user's name, or too long. */
 bool e2b_user(const struct http_exchange *x, const char *asked, char out[E2B_USER_TEXT]);
 
-/* --- among the files of e2b/ -------------------------------------------------------------------
- */
+/* --- among the files of e2b/ ------------------------------------------------------------------ */
 
 /* EntryInfo as JSON (filesystem.c); a file_render_entry. The entry is to be asked for with
  * file_req.xattr_prefix = E2B_XATTR_PREFIX and xattrs. */

@@ -29,8 +29,7 @@ static struct slice field_value(const struct http_head *h, size_t i) {
     return (struct slice){ h->bytes + h->fields[i].value, h->fields[i].value_len };
 }
 
-/* --- codings -----------------------------------------------------------------------------------
- */
+/* --- codings ---------------------------------------------------------------------------------- */
 
 enum { NOT_NAMED = -1, FULL = 1000 };
 
@@ -116,8 +115,7 @@ enum body_coding body_coding(const struct http_head *h) {
     return http_is_nocase(v, "gzip") || http_is_nocase(v, "x-gzip") ? BODY_GZIP : BODY_UNKNOWN;
 }
 
-/* --- names -------------------------------------------------------------------------------------
- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static bool is_printable(const char *s, size_t n) {
     for (size_t i = 0; i < n; i++)
@@ -163,8 +161,7 @@ void put_disposition(struct text *out, const char *name) {
     }
 }
 
-/* --- metadata ----------------------------------------------------------------------------------
- */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 static bool is_known(const struct metadata *m, size_t n, struct slice key) {
     for (size_t i = 0; i < n; i++)
@@ -213,8 +210,7 @@ int metadata_take(struct metadata *m, const struct http_head *h, struct err *e) 
     return 0;
 }
 
-/* --- versions ----------------------------------------------------------------------------------
- */
+/* --- versions --------------------------------------------------------------------------------- */
 
 bool put_versions(struct text *out, struct slice if_match) {
     while (if_match.n > 0) {

@@ -30,8 +30,7 @@ static struct slice take(struct slice *in, size_t n) {
     return piece;
 }
 
-/* --- values with parameters --------------------------------------------------------------------
- */
+/* --- values with parameters ------------------------------------------------------------------- */
 
 /* Text that may be changed: what is decoded is never longer, and ends in a NUL. */
 struct line {
@@ -114,8 +113,7 @@ bool media_type_is(struct slice content_type, const char *type) {
     return content_type.s && http_is_nocase((struct slice){ content_type.s, n }, type);
 }
 
-/* --- the boundary ------------------------------------------------------------------------------
- */
+/* --- the boundary ----------------------------------------------------------------------------- */
 
 static int set_boundary(struct multipart *m, const char *text) {
     size_t n = strlen(text);
@@ -143,8 +141,7 @@ int multipart_begin(struct multipart *m, struct slice content_type) {
     return -EINVAL;
 }
 
-/* --- heads -------------------------------------------------------------------------------------
- */
+/* --- heads ------------------------------------------------------------------------------------ */
 
 static bool take_disposition(struct multipart *m, struct line l) {
     struct slice name, kind = word(&l, ";");
@@ -223,8 +220,7 @@ static enum multipart_event step_head(struct multipart *m, char c) {
     return m->head_len < MAX_PART_HEAD ? MULTIPART_MORE : bad(m, "the head of a part is too long");
 }
 
-/* --- contents ----------------------------------------------------------------------------------
- */
+/* --- contents --------------------------------------------------------------------------------- */
 
 /* Where the delimiter begins, or what may become one; in.n: nowhere. */
 static size_t find_delimiter(const struct multipart *m, struct slice in) {
@@ -284,8 +280,7 @@ void multipart_put_back(struct multipart *m, struct slice *in, size_t n, size_t 
         *in = (struct slice){ in->s - (n - taken), in->n + (n - taken) };
 }
 
-/* --- all of it ---------------------------------------------------------------------------------
- */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 static enum multipart_event step_delimiter(struct multipart *m, char c) {
     if (m->state == LAST_DASH) {

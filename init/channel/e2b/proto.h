@@ -34,8 +34,7 @@ bool proto_int(struct proto *p, yyjson_val *message, const char *name, int64_t m
 /* Bytes, decoded in place, in the document: good as long as that is. NULL when absent. */
 const char *proto_bytes(struct proto *p, yyjson_val *message, const char *name, size_t *n);
 
-/* --- the other way -----------------------------------------------------------------------------
- */
+/* --- the other way ---------------------------------------------------------------------------- */
 
 /* ,"NAME":"TEXT", without the comma after a brace or bracket; nothing when it is empty. */
 void proto_put_text(struct text *t, const char *name, const char *value);

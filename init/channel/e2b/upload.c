@@ -58,8 +58,7 @@ struct upload {
 
 static void resume(struct upload *u);
 
-/* --- the end -----------------------------------------------------------------------------------
- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void upload_over(struct http_exchange *x, bool cut) {
     (void)cut;
@@ -124,8 +123,7 @@ static void answer(struct upload *u) {
                 u->results_len ? u->results_len : 2);
 }
 
-/* --- one file ----------------------------------------------------------------------------------
- */
+/* --- one file --------------------------------------------------------------------------------- */
 
 /* Of the path without ".." in it, whatever links there may be. */
 static uint64_t hash_of(const char *path) {
@@ -222,8 +220,7 @@ static void settle_file(struct upload *u) {
     file_content_complete(&u->task);
 }
 
-/* --- packed ------------------------------------------------------------------------------------
- */
+/* --- packed ----------------------------------------------------------------------------------- */
 
 static void content_complete(struct upload *u);
 
@@ -266,8 +263,7 @@ static void start_unpacking(struct upload *u, int out) {
         http_take_pipe(u->x, u->to_filter, all_to_filter);
 }
 
-/* --- as it is ----------------------------------------------------------------------------------
- */
+/* --- as it is --------------------------------------------------------------------------------- */
 
 /* -EPIPE: the worker has had enough, and says why in a moment. */
 static void taken(struct http_exchange *x, int64_t moved) {
@@ -284,8 +280,7 @@ static void start_content(struct upload *u) {
         http_take_pipe(u->x, u->task.data, taken);
 }
 
-/* --- multipart ---------------------------------------------------------------------------------
- */
+/* --- multipart -------------------------------------------------------------------------------- */
 
 /* May the parser go on? */
 static bool may_go_on(const struct upload *u) {
@@ -399,8 +394,7 @@ static void start_unpacking_parts(struct upload *u) {
     resume(u);
 }
 
-/* --- the body ----------------------------------------------------------------------------------
- */
+/* --- the body --------------------------------------------------------------------------------- */
 
 /* All of the request has come, and has been unpacked. */
 static void content_complete(struct upload *u) {
@@ -430,8 +424,7 @@ static const struct http_handler upload_handler = { .body = upload_body,
                                                     .body_end = upload_body_end,
                                                     .over = upload_over };
 
-/* --- the request -------------------------------------------------------------------------------
- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 /* mode=0644, which E2B's agent does not know. False, and it has been answered. */
 static bool take_mode(struct http_exchange *x, struct upload *u) {
