@@ -60,7 +60,8 @@ static int write_file(int fd, uid_t uid, const char *bytes, size_t n) {
 }
 
 int cf_dir_write(int dir, uid_t uid, const char *name, const char *bytes, size_t n, struct err *e) {
-    int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW;
+    int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+    (void)unlinkat(dir, name, 0);
     AUTO_FD int fd = openat(dir, name, flags, 0600);
     int rc = fd < 0 ? -errno : write_file(fd, uid, bytes, n);
     return rc < 0 ? err_sys(e, -rc, "write %s for a shell", name) : 0;

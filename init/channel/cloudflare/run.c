@@ -221,7 +221,8 @@ static void record_limit(struct cf_run *r) {
 
 void cf_run_resume(struct cf_run *r) {
     char text[96] = "", *end = text;
-    AUTO_FD int fd = openat(shell_of(r)->dir_fd, FRAME_LIMIT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    AUTO_FD int fd =
+        openat(shell_of(r)->dir_fd, FRAME_LIMIT, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     struct stat st;
     r->timeout = SPAN_NEVER;
     if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
