@@ -164,6 +164,14 @@ def execute(b):
     ok(c.exec("set -ufx").code == 0 and c.exec("echo on").out == "on" and c.exec("set +ufx").code == 0, "set -ufx")
     ok(c.exec("alias echo=false command=false printf=false; PATH=; x=1").code == 0 and c.exec("pwd").code == 0 and
        c.exec("unalias echo command printf; PATH=/usr/bin:/bin").code == 0, "aliases, no PATH")
+    ok(c.exec("echo() { :; }; printf() { :; }; cd() { :; }").code == 0 and c.exec("(exit 3)").code == 3 and
+       c.exec("pwd", cwd="/usr").out == "/usr" and c.exec("unset -f echo printf cd").code == 0, "functions of builtins' names")
+    for name in os.listdir(f"{b.run_dir}/cloudflare"):
+        for script in ("bash", "sh"):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(f"{b.run_dir}/cloudflare/{name}/{script}")
+                os.mkfifo(f"{b.run_dir}/cloudflare/{name}/{script}")
+    ok(c.exec("echo on").out == "on" and c.get("/api/ping").good(), "a FIFO in the place of a shell's file holds nobody up")
     big = "y" * 3_000_000
     a = c.exec(f"x='{big}'; echo ${{#x}}; # ")
     ok(a.out == "3000000" and a.json()["command"].startswith(f"x='{big}'"), "a command of 3 MB", a)
@@ -474,6 +482,10 @@ def state(b):
     time.sleep(0.1)
     ok(c.exec_stream("echo $A").data("stdout") == "later\n", "after the commands before it")
     slow.join()
+    c.exec(f"mkdir {here}/gone; cd {here}/gone; rmdir {here}/gone")
+    e = c.exec_stream("echo on")
+    ok(e.data("stdout") == "on\n" and e.last["exitCode"] == 0, "in a directory that is not there any more", e)
+    c.exec("cd /usr")
     e = c.exec_stream("echo $A", env={"A": "own"})
     ok(e.data("stdout") == "own\n", "a variable of its own goes before the session's", e)
 

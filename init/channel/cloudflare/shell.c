@@ -364,6 +364,10 @@ void cf_shell_end(struct cf_session *s) {
     mem_release(&sh->frame);
 }
 
+static bool is_same(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 bool cf_shell_cwd(const struct cf_shell *sh, char out[PATH_MAX]) {
     char path[64];
     const struct job *j = sh->reader.job;
@@ -372,5 +376,11 @@ bool cf_shell_cwd(const struct cf_shell *sh, char out[PATH_MAX]) {
     (void)snprintf(path, sizeof path, "/proc/%d/cwd", (int)j->pid);
     ssize_t n = readlink(path, out, PATH_MAX - 1);
     out[n > 0 ? n : 0] = '\0';
-    return n > 0 && *out == '/';
+    if (n <= 0 || *out != '/')
+        return false;
+    struct stat here, there;
+    bool known = stat(path, &here) == 0;
+    if (known && (stat(out, &there) < 0 || !is_same(&here, &there)))
+        (void)strcpy(out, path); /* it has been removed: it has no other name */
+    return true;
 }
