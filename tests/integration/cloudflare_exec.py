@@ -70,7 +70,11 @@ def misc(b):
         for body in ("{", "", "[]", "\"x\""):
             ok(c.post(f"/api/{route}", body).fails(500, "INTERNAL_ERROR", "Failed to parse request body"),
                f"{route} of {body!r}")
-    ok(c.post("/api/execute", b"x" * ((16 << 20) + 1)).status == 413, "more than 16 MiB of JSON")
+    for route in ("execute", "execute/stream", "process/start"):
+        ok(c.post(f"/api/{route}", b'{"command":"true","x":"' + b"x" * (16 << 20) + b'"}').status == 413,
+           f"{route}: more than 16 MiB beside the command")
+        a = c.post(f"/api/{route}", b"", Content_Length=str((128 << 20) + 1))
+        ok(a.status == 413 and a.body == b"" and a.fields["connection"] == "close", f"{route}: more than 128 MiB", a)
 
 
 # --- sessions
@@ -176,6 +180,19 @@ def execute(b):
     a = c.exec(f"x='{big}'; echo ${{#x}}; # ")
     ok(a.out == "3000000" and a.json()["command"].startswith(f"x='{big}'"), "a command of 3 MB", a)
     ok(c.exec("x=").code == 0, "cleared")
+    huge = "z" * (40 << 20)
+    a = c.exec(f": '{huge}'; echo on")
+    ok(a.out == "on" and len(a.json()["command"]) == len(huge) + 13, "one of 40 MiB", a.body[:200])
+    ok(memory(b.role("channel"))[0] < 24 * 1024, "is not kept in memory", memory(b.role("channel")))
+    for body, out in (('{"command":"echo a","command":"echo b"%s}', "b"), ('{"env":{"command":"x"},"command":"echo $command"%s}', "x"),
+                      ('{"x":["command","\\"",{"command":"no"}],"comm\\u0061nd":"echo \\u0041\\"q\\""%s}', "Aq"),
+                      (' { "command" : "ec\\u0000ho \\ud83d\\ude00" %s } ', "\U0001f600"), ('{"y":"\\"command\\":\\"no\\"","command":""%s}', "")):
+        a = c.post("/api/execute", body % ', "sessionId":"s"')
+        ok(a.status == 200 and a.out == out, f"a body as {body!r}", a)
+    for body in ('{"command":5,"sessionId":"s"}', '{"command":null}'):
+        ok(c.post("/api/execute", body).fails(500, "COMMAND_EXECUTION_ERROR"), f"{body}")
+    for body in ('{"command":"true"', '{"command":"true"}x', '{"command":"a\nb"}', b'{"command":"\xff"}'):
+        ok(c.post("/api/execute", body).fails(500, "INTERNAL_ERROR", "Failed to parse request body"), f"{body!r}")
     c.post("/api/session/delete", {"sessionId": "s"})
     c.post("/api/session/delete", {"sessionId": "other"})
 
@@ -424,6 +441,13 @@ def streams(b):
        e.events[0]["sessionId"] == "s" and e.events[0]["pid"] > 1 and e.data("stdout") == "1\n" and
        e.data("stderr") == "e\n" and e.last["type"] == "complete" and e.last["exitCode"] == 5 and
        all(STAMP.fullmatch(x["timestamp"]) for x in e.events), "its events", e)
+    long = f": '{'y' * 50_000}'; echo on"
+    e = c.exec_stream(long)
+    ok(e.events[0]["command"] == long and e.data("stdout") == "on\n", "a long command is told whole", e.events[0]["command"][-99:])
+    e = c.exec_stream(f": '{'y' * 3_000_000}'; echo on")
+    ok(len(e.events[0]["command"]) > 60_000 and e.data("stdout") == "on\n", "a longer one as far as there is room", e.kinds())
+    e = c.exec_stream(": '" + "\x01" * 60_000 + "'; echo on")
+    ok(len(e.events[0]["command"]) == 8192 and e.data("stdout") == "on\n", "nor is room for more than there is", e.kinds())
     e = c.exec_stream("printf a; sleep 0.4; printf b")
     ok([x["data"] for x in e.events if x["type"] == "stdout"] == ["a", "b"] and e.times[2] - e.times[1] > 0.2, "partial lines go at once",
        (e, e.times))

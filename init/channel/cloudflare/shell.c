@@ -62,10 +62,10 @@ static void state_printed(struct cf_shell *sh, uint64_t serial) {
 
 static void run_over(struct cf_shell *sh, struct cf_run *r, int status) {
     struct cf_session *s = session_of(sh);
-    if (r->command)
-        sh->changed = true;
-    else
+    if (r->is_question)
         state_printed(sh, r->serial);
+    else
+        sh->changed = true;
     sh->busy = false;
     cf_run_end(r, CF_RUN_DONE, status);
     cf_shell_next(s);
@@ -298,6 +298,7 @@ bool cf_shell_resume(struct cf_session *s, struct job *j) {
     sh->frame_len = 1; /* to end what may have been written in part */
     sh->frame[0] = '\n';
     sh->changed = true;
+    r->is_question = true;
     cf_run_resume(r);
     return true;
 }
@@ -306,7 +307,7 @@ bool cf_shell_resume(struct cf_session *s, struct job *j) {
 
 /* Of a run that only asks for the state: is it known? */
 static bool is_known(const struct cf_shell *sh, const struct cf_run *r) {
-    return !r->command && !sh->changed;
+    return r->is_question && !sh->changed;
 }
 
 static void begin_run(struct cf_session *s, struct cf_run *r) {
