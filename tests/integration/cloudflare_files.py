@@ -785,6 +785,15 @@ def git():
        "into /workspace where nothing is said", r)
     r = post("/api/git/checkout", {"repoUrl": url, "branch": "v1", "targetDir": at("clone3")})
     ok(r.status == 200 and r.json["branch"] == "v1", "a tag", r)
+    post("/api/execute", {"command": f"export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=url.{url}.insteadOf GIT_CONFIG_VALUE_0=short:; "
+                          f"cd {t.dir}", "sessionId": "git"})
+    r = post("/api/git/checkout", {"repoUrl": "short:", "targetDir": "it's a clone", "sessionId": "git"})
+    ok(r.ok(repoUrl="short:", branch="trunk", targetDir="it's a clone") and read(f"{t.dir}/it's a clone/f") == b"2\n",
+       "with what the session has exported, in its directory", r)
+    r = post("/api/git/checkout", {"repoUrl": url, "targetDir": at("clone8"), "sessionId": "__DISABLE_SESSION__"})
+    ok(r.ok(repoUrl=url, branch="trunk", targetDir=at("clone8")) and "__DISABLE_SESSION__" not in call("GET", "/api/session/list").json["data"], "without a session", r)
+    r = post("/api/git/checkout", {"repoUrl": url, "targetDir": at("clone8"), "branch": "x" * 4097})
+    ok(r.fails(400, "VALIDATION_FAILED"), "a branch of 4097 characters", r)
     ok(post("/api/git/checkout", {"repoUrl": ""}).fails(400, "INVALID_GIT_URL"), "no URL")
     ok(post("/api/git/checkout", {}).fails(400, "INVALID_GIT_URL"), "none at all")
     r = post("/api/git/checkout", {"repoUrl": url, "targetDir": at("clone")})
