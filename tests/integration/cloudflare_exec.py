@@ -57,6 +57,8 @@ def misc(b):
     ok(a.status == 200 and a.fields["content-type"] == "text/plain" and a.body, "GET /", a)
     ok(c.get("/api/ping").good(status="healthy"), "ping")
     ok(c.get("/api/version").good(version="1.2.3"), "version is SANDBOX_VERSION")
+    for method, path in (("GET", "/"), ("GET", "/api/ping"), ("GET", "/api/session/list"), ("DELETE", "/api/process/kill-all")):
+        ok(c.call(method, path, {"x": "y" * 100_000}).status == 200 and c.get("/api/ping").good(), f"{method} {path} with a body")
     ok(c.get("/api/commands").fails(500, "UNKNOWN_ERROR", "Invalid endpoint"), "commands")
     for method, path in (("GET", "/nope"), ("GET", "/api/execute"), ("POST", "/api/ping"), ("PATCH", "/api/ping"),
                          ("GET", "/api/health"), ("POST", "/api/shutdown")):
