@@ -742,6 +742,7 @@ def storm(b):
 class Site(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.hosts.append(self.headers["Host"])
+        self.server.paths.append(self.path)
         status = {"/": 302, "/there": 204, "/bad": 500}.get(self.path, 404)
         self.send_response(status)
         if status == 302:
@@ -755,7 +756,7 @@ class Site(http.server.BaseHTTPRequestHandler):
 def ports(b):
     """watched and listed"""
     site = http.server.HTTPServer(("127.0.0.1", 0), Site)
-    site.hosts = []
+    site.hosts, site.paths = [], []
     number = site.server_address[1]
     threading.Thread(target=site.serve_forever, daemon=True).start()
     fresh("s")
@@ -767,6 +768,9 @@ def ports(b):
     ok(e.last == {"type": "ready", "port": number}, "tcp", e)
     e = c.stream("/api/port-watch", {"port": number, "mode": "http", "path": "/bad", "statusMin": 500, "statusMax": 500}).all()
     ok(e.last.get("statusCode") == 500, "a status that is wanted", e)
+    e = c.stream("/api/port-watch", {"port": number, "mode": "http", "path": "bad \u00e9?a=b#c", "statusMax": 599}).all()
+    ok(site.paths[-1] == "/bad%20%C3%A9?a=b" and e.last["type"] == "ready", "a path that has to be encoded", (site.paths, e))
+    ok(c.post("/api/port-watch", {"port": number, "path": "/" + " " * 700}).fails(400, "VALIDATION_FAILED"), "one that is too long")
     site.shutdown()
     site.server_close()
     closed = free_port()
