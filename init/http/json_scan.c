@@ -136,13 +136,15 @@ static size_t take_string(struct json_scan *s, const char *in, size_t n) {
     add(s, in, k);
     if (k > 0)
         return k;
+    if (*in == '"')
+        drop_high(s);
+    if (*in == '"' && s->told && s->n > 0) /* what is left of the text is told first */
+        return 0;
     bool whole = utf8_is_whole(&s->utf8);
     if (*in == '"' && whole)
         s->state = s->after;
     else
         s->state = *in == '\\' && whole ? ESCAPE : BROKEN;
-    if (*in == '"')
-        drop_high(s);
     return 1;
 }
 
@@ -290,6 +292,8 @@ static enum json_scan_event tell(struct json_scan *s, struct slice *piece) {
     return JSON_SCAN_TEXT;
 }
 
+bool json_scan_in_text(const struct json_scan *s) { return s->told; }
+
 enum json_scan_event json_scan_next(struct json_scan *s, const char *in, size_t n, size_t *used,
                                     struct slice *piece) {
     *used = 0;
@@ -299,7 +303,7 @@ enum json_scan_event json_scan_next(struct json_scan *s, const char *in, size_t 
         if (s->state == STRING) {
             size_t k = take_string(s, in + *used, n - *used);
             *used += k;
-            if (k == 0 || (s->told && s->state == s->after && s->n > 0))
+            if (k == 0)
                 return tell(s, piece);
         } else {
             *used += take(s, in[*used]);

@@ -22,7 +22,7 @@ enum {
 enum json_scan_event {
     JSON_SCAN_NONE,  /* nothing to tell; all was used */
     JSON_SCAN_TEXT,  /* a piece of the value of the member s->name, which is a text; may be empty */
-    JSON_SCAN_END,   /* of that value, after its last piece */
+    JSON_SCAN_END,   /* of that value: the quote that ends it was used, and no more */
     JSON_SCAN_OTHER, /* a value of s->name that is no text begins */
     JSON_SCAN_BAD,
 };
@@ -46,5 +46,7 @@ struct json_scan { /* the zero value begins */
 
 enum json_scan_event json_scan_next(struct json_scan *s, const char *in, size_t n, size_t *used,
                                     struct slice *piece);
+/* Is the next byte one of a text that is told: has its first quote been used, and not its last? */
+bool json_scan_in_text(const struct json_scan *s);
 
 #endif

@@ -62,6 +62,8 @@ static void scan_all(struct seen *s, const char *in, size_t n, size_t step) {
         if (e == JSON_SCAN_OTHER)
             add(s, &scan, false);
         within = e == JSON_SCAN_TEXT || (within && e != JSON_SCAN_END);
+        must(e == JSON_SCAN_NONE || json_scan_in_text(&scan) == within);
+        must(e != JSON_SCAN_END || in[at - 1] == '"');
         if (e == JSON_SCAN_TEXT && s->n <= MEMBERS) {
             s->members[s->n - 1].hash = mix(s->members[s->n - 1].hash, piece.s, piece.n);
             s->members[s->n - 1].len += piece.n;

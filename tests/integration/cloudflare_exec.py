@@ -57,6 +57,8 @@ def misc(b):
     ok(a.status == 200 and a.fields["content-type"] == "text/plain" and a.body, "GET /", a)
     ok(c.get("/api/ping").good(status="healthy"), "ping")
     ok(c.get("/api/version").good(version="1.2.3"), "version is SANDBOX_VERSION")
+    for method, path in (("GET", "/"), ("GET", "/api/ping"), ("GET", "/api/session/list"), ("DELETE", "/api/process/kill-all")):
+        ok(c.call(method, path, {"x": "y" * 100_000}).status == 200 and c.get("/api/ping").good(), f"{method} {path} with a body")
     ok(c.get("/api/commands").fails(500, "UNKNOWN_ERROR", "Invalid endpoint"), "commands")
     for method, path in (("GET", "/nope"), ("GET", "/api/execute"), ("POST", "/api/ping"), ("PATCH", "/api/ping"),
                          ("GET", "/api/health"), ("POST", "/api/shutdown")):
@@ -70,7 +72,11 @@ def misc(b):
         for body in ("{", "", "[]", "\"x\""):
             ok(c.post(f"/api/{route}", body).fails(500, "INTERNAL_ERROR", "Failed to parse request body"),
                f"{route} of {body!r}")
-    ok(c.post("/api/execute", b"x" * ((16 << 20) + 1)).status == 413, "more than 16 MiB of JSON")
+    for route in ("execute", "execute/stream", "process/start"):
+        ok(c.post(f"/api/{route}", b'{"command":"true","x":"' + b"x" * (16 << 20) + b'"}').status == 413,
+           f"{route}: more than 16 MiB beside the command")
+        a = c.post(f"/api/{route}", b"", Content_Length=str((128 << 20) + 1))
+        ok(a.status == 413 and a.body == b"" and a.fields["connection"] == "close", f"{route}: more than 128 MiB", a)
 
 
 # --- sessions
@@ -164,10 +170,31 @@ def execute(b):
     ok(c.exec("set -ufx").code == 0 and c.exec("echo on").out == "on" and c.exec("set +ufx").code == 0, "set -ufx")
     ok(c.exec("alias echo=false command=false printf=false; PATH=; x=1").code == 0 and c.exec("pwd").code == 0 and
        c.exec("unalias echo command printf; PATH=/usr/bin:/bin").code == 0, "aliases, no PATH")
+    ok(c.exec("echo() { :; }; printf() { :; }; cd() { :; }").code == 0 and c.exec("(exit 3)").code == 3 and
+       c.exec("pwd", cwd="/usr").out == "/usr" and c.exec("unset -f echo printf cd").code == 0, "functions of builtins' names")
+    for name in os.listdir(f"{b.run_dir}/cloudflare"):
+        for script in ("bash", "sh"):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(f"{b.run_dir}/cloudflare/{name}/{script}")
+                os.mkfifo(f"{b.run_dir}/cloudflare/{name}/{script}")
+    ok(c.exec("echo on").out == "on" and c.get("/api/ping").good(), "a FIFO in the place of a shell's file holds nobody up")
     big = "y" * 3_000_000
     a = c.exec(f"x='{big}'; echo ${{#x}}; # ")
     ok(a.out == "3000000" and a.json()["command"].startswith(f"x='{big}'"), "a command of 3 MB", a)
     ok(c.exec("x=").code == 0, "cleared")
+    huge = "z" * (40 << 20)
+    a = c.exec(f": '{huge}'; echo on")
+    ok(a.out == "on" and len(a.json()["command"]) == len(huge) + 13, "one of 40 MiB", a.body[:200])
+    ok(memory(b.role("channel"))[0] < 24 * 1024, "is not kept in memory", memory(b.role("channel")))
+    for body, out in (('{"command":"echo a","command":"echo b"%s}', "b"), ('{"env":{"command":"x"},"command":"echo $command"%s}', "x"),
+                      ('{"x":["command","\\"",{"command":"no"}],"comm\\u0061nd":"echo \\u0041\\"q\\""%s}', "Aq"),
+                      (' { "command" : "ec\\u0000ho \\ud83d\\ude00" %s } ', "\U0001f600"), ('{"y":"\\"command\\":\\"no\\"","command":""%s}', "")):
+        a = c.post("/api/execute", body % ', "sessionId":"s"')
+        ok(a.status == 200 and a.out == out, f"a body as {body!r}", a)
+    for body in ('{"command":5,"sessionId":"s"}', '{"command":null}'):
+        ok(c.post("/api/execute", body).fails(500, "COMMAND_EXECUTION_ERROR"), f"{body}")
+    for body in ('{"command":"true"', '{"command":"true"}x', '{"command":"a\nb"}', b'{"command":"\xff"}'):
+        ok(c.post("/api/execute", body).fails(500, "INTERNAL_ERROR", "Failed to parse request body"), f"{body!r}")
     c.post("/api/session/delete", {"sessionId": "s"})
     c.post("/api/session/delete", {"sessionId": "other"})
 
@@ -416,6 +443,13 @@ def streams(b):
        e.events[0]["sessionId"] == "s" and e.events[0]["pid"] > 1 and e.data("stdout") == "1\n" and
        e.data("stderr") == "e\n" and e.last["type"] == "complete" and e.last["exitCode"] == 5 and
        all(STAMP.fullmatch(x["timestamp"]) for x in e.events), "its events", e)
+    long = f": '{'y' * 50_000}'; echo on"
+    e = c.exec_stream(long)
+    ok(e.events[0]["command"] == long and e.data("stdout") == "on\n", "a long command is told whole", e.events[0]["command"][-99:])
+    e = c.exec_stream(f": '{'y' * 3_000_000}'; echo on")
+    ok(len(e.events[0]["command"]) > 60_000 and e.data("stdout") == "on\n", "a longer one as far as there is room", e.kinds())
+    e = c.exec_stream(": '" + "\x01" * 60_000 + "'; echo on")
+    ok(len(e.events[0]["command"]) == 8192 and e.data("stdout") == "on\n", "nor is room for more than there is", e.kinds())
     e = c.exec_stream("printf a; sleep 0.4; printf b")
     ok([x["data"] for x in e.events if x["type"] == "stdout"] == ["a", "b"] and e.times[2] - e.times[1] > 0.2, "partial lines go at once",
        (e, e.times))
@@ -474,6 +508,10 @@ def state(b):
     time.sleep(0.1)
     ok(c.exec_stream("echo $A").data("stdout") == "later\n", "after the commands before it")
     slow.join()
+    c.exec(f"mkdir {here}/gone; cd {here}/gone; rmdir {here}/gone")
+    e = c.exec_stream("echo on")
+    ok(e.data("stdout") == "on\n" and e.last["exitCode"] == 0, "in a directory that is not there any more", e)
+    c.exec("cd /usr")
     e = c.exec_stream("echo $A", env={"A": "own"})
     ok(e.data("stdout") == "own\n", "a variable of its own goes before the session's", e)
 
@@ -704,6 +742,7 @@ def storm(b):
 class Site(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.hosts.append(self.headers["Host"])
+        self.server.paths.append(self.path)
         status = {"/": 302, "/there": 204, "/bad": 500}.get(self.path, 404)
         self.send_response(status)
         if status == 302:
@@ -717,7 +756,7 @@ class Site(http.server.BaseHTTPRequestHandler):
 def ports(b):
     """watched and listed"""
     site = http.server.HTTPServer(("127.0.0.1", 0), Site)
-    site.hosts = []
+    site.hosts, site.paths = [], []
     number = site.server_address[1]
     threading.Thread(target=site.serve_forever, daemon=True).start()
     fresh("s")
@@ -729,6 +768,9 @@ def ports(b):
     ok(e.last == {"type": "ready", "port": number}, "tcp", e)
     e = c.stream("/api/port-watch", {"port": number, "mode": "http", "path": "/bad", "statusMin": 500, "statusMax": 500}).all()
     ok(e.last.get("statusCode") == 500, "a status that is wanted", e)
+    e = c.stream("/api/port-watch", {"port": number, "mode": "http", "path": "bad \u00e9?a=b#c", "statusMax": 599}).all()
+    ok(site.paths[-1] == "/bad%20%C3%A9?a=b" and e.last["type"] == "ready", "a path that has to be encoded", (site.paths, e))
+    ok(c.post("/api/port-watch", {"port": number, "path": "/" + " " * 700}).fails(400, "VALIDATION_FAILED"), "one that is too long")
     site.shutdown()
     site.server_close()
     closed = free_port()

@@ -80,18 +80,18 @@ static void test_frames(void) {
     t = TEXT(buf);
     frame_run(&t, &bash, 7, false, NULL);
     IS(t, "{ \\command . '/run/x/bash'; } </dev/null 1<>'/run/x/out.7' 2<>'/run/x/err.7'\n"
-          "\\echo 7 \"$?\" >'/run/x/control'\n");
+          "\\command echo 7 \"$?\" >'/run/x/control'\n");
     t = TEXT(buf);
     frame_run(&t, &odd, 8, true, "/no'where");
     IS(t, "if \\command . '/it'\\''s/before'; then { \\command . '/it'\\''s/sh'; } </dev/null "
           "1<>'/it'\\''s/out.8' 2<>'/it'\\''s/err.8'; __pn_r=$?; else { \\printf '%s%s%s\\n' "
           "\"Failed to change directory to '\" '/no'\\''where' \"'\"; } >'/it'\\''s/err.8'; "
           "__pn_r=1; fi\n\\command . '/it'\\''s/after'\n"
-          "\\echo 8 \"$__pn_r\" >'/it'\\''s/control'; \\unset __pn_r\n");
+          "\\command echo 8 \"$__pn_r\" >'/it'\\''s/control'; \\unset __pn_r\n");
     t = TEXT(buf);
     frame_dump(&t, &bash, 9);
     IS(t, "( \\unset PINNACE_JOB; \\command . '/run/x/dump' ) </dev/null 2>/dev/null "
-          ">|'/run/x/state.9'\n\\echo 9 \"$?\" >'/run/x/control'\n");
+          ">|'/run/x/state.9'\n\\command echo 9 \"$?\" >'/run/x/control'\n");
 }
 
 /* A path may be as long as it likes: what does not fit is told, not written. */

@@ -27,6 +27,10 @@ static const char *scan(const char *in, size_t n, size_t step) {
         if (e == JSON_SCAN_END || e == JSON_SCAN_OTHER)
             text_add(&t, e == JSON_SCAN_END ? "|" : "%s?|", s.name);
         within = e == JSON_SCAN_TEXT || (within && e != JSON_SCAN_END);
+        if (e == JSON_SCAN_END && used > 0 && in[at + used - 1] != '"')
+            text_add(&t, "<not at its quote>");
+        if (within != json_scan_in_text(&s) && e != JSON_SCAN_NONE)
+            text_add(&t, "<in a text or not>");
         at += used;
     }
     if (!s.done)

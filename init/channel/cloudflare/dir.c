@@ -12,6 +12,8 @@
 #include "base/own.h"
 #include "base/str.h"
 
+enum { WRITE_PIECE = 64 << 10 };
+
 static const char folder[] = "cloudflare";
 
 /* Others may go through it, to those that are theirs, and see nothing. */
@@ -46,9 +48,7 @@ int cf_dir_make(struct channel *ch, uid_t uid, char path[CF_DIR_TEXT], struct er
     return fd_take(&fd);
 }
 
-static int write_file(int fd, uid_t uid, const char *bytes, size_t n) {
-    if (uid != geteuid() && fchown(fd, uid, (gid_t)-1) < 0)
-        return -errno;
+static int write_all(int fd, const char *bytes, size_t n) {
     while (n > 0) {
         ssize_t k = write(fd, bytes, n);
         if (k < 0 && errno != EINTR)
@@ -59,11 +59,37 @@ static int write_file(int fd, uid_t uid, const char *bytes, size_t n) {
     return 0;
 }
 
-int cf_dir_write(int dir, uid_t uid, const char *name, const char *bytes, size_t n, struct err *e) {
-    int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW;
-    AUTO_FD int fd = openat(dir, name, flags, 0600);
-    int rc = fd < 0 ? -errno : write_file(fd, uid, bytes, n);
+/* A new file, whatever a shell has put in its place. */
+static int make_file(int dir, uid_t uid, const char *name) {
+    (void)unlinkat(dir, name, 0);
+    AUTO_FD int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool given = fd >= 0 && (uid == geteuid() || fchown(fd, uid, (gid_t)-1) == 0);
+    return given ? fd_take(&fd) : -errno;
+}
+
+static int write_output(int fd, const struct cf_output *o) {
+    char buf[WRITE_PIECE];
+    int rc = 0;
+    for (uint64_t at = 0; rc == 0 && at < o->size;) {
+        size_t n = cf_output_read(o, at, buf, sizeof buf);
+        rc = n > 0 ? write_all(fd, buf, n) : -EIO;
+        at += n;
+    }
+    return rc;
+}
+
+int cf_dir_write_command(int dir, uid_t uid, const char *name, struct slice before,
+                         const struct cf_output *command, struct err *e) {
+    AUTO_FD int fd = make_file(dir, uid, name);
+    int rc = fd < 0 ? fd : write_all(fd, before.s, before.n);
+    if (rc == 0)
+        rc = write_output(fd, command);
     return rc < 0 ? err_sys(e, -rc, "write %s for a shell", name) : 0;
+}
+
+int cf_dir_write(int dir, uid_t uid, const char *name, const char *bytes, size_t n, struct err *e) {
+    static const struct cf_output nothing = { .file = -1 };
+    return cf_dir_write_command(dir, uid, name, (struct slice){ bytes, n }, &nothing, e);
 }
 
 static void remove_files(int dir) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "channel/cloudflare/command.h"
 #include "channel/cloudflare/launch.h"
 #include "channel/cloudflare/long.h"
 #include "channel/cloudflare/process.h"
@@ -152,17 +153,15 @@ static void run_done(struct cf_run *r) {
 
 static void run_in_session(struct exec *e, struct cf_session *s, yyjson_val *body) {
     struct cf_run *r = cf_run_new(s);
-    struct slice command;
     if (!r) {
         cf_no_memory(e->x, "a command");
         return;
     }
-    if (!cf_take_command(e->x, body, &command, &r->env, &r->cwd)) {
+    if (!cf_take_around(e->x, body, &r->env, &r->cwd)) {
         cf_run_leave(r);
         return;
     }
-    r->command = (char *)(uintptr_t)command.s;
-    r->len = command.n;
+    r->command = &e->command;
     if (e->timeout_ms > 0)
         r->timeout = span_ms(e->timeout_ms);
     r->done = run_done;
@@ -244,17 +243,15 @@ static void begun_started(struct cf_launch *l, struct job *j, const char *why) {
 
 /* --- routes ----------------------------------------------------------------------------------- */
 
-static struct exec *exec_new(struct http_exchange *x, yyjson_val *body) {
+static struct exec *exec_new(struct http_exchange *x, yyjson_val *body, struct cf_output *command) {
     struct exec *e = calloc(1, sizeof *e);
-    struct slice command = cf_bytes(body, "command");
     if (!e) {
         cf_no_memory(x, "a command");
         return NULL;
     }
     e->x = x;
-    e->command = e->out = e->err = CF_OUTPUT_EMPTY;
-    if (command.s)
-        cf_output_put(&e->command, command.s, command.n);
+    e->command = *command;
+    *command = e->out = e->err = CF_OUTPUT_EMPTY;
     e->named = cf_bytes(body, "sessionId").n > 0;
     x->ctx = e;
     x->handler = &exec_handler;
@@ -262,13 +259,15 @@ static struct exec *exec_new(struct http_exchange *x, yyjson_val *body) {
 }
 
 static void launch(struct exec *e, struct cf_session *s, yyjson_val *body) {
+    e->launch.command = &e->command;
     if (!cf_launch_take(&e->launch, e->x, body))
         return;
     cf_launch(&e->launch, s);
 }
 
-static void start(struct http_exchange *x, yyjson_val *body, struct cf_session *s) {
-    struct exec *e = exec_new(x, body);
+static void start(struct http_exchange *x, yyjson_val *body, struct cf_output *command,
+                  struct cf_session *s) {
+    struct exec *e = exec_new(x, body, command);
     if (!e)
         return;
     e->reader.ready = begun_news;
@@ -276,8 +275,9 @@ static void start(struct http_exchange *x, yyjson_val *body, struct cf_session *
     launch(e, s, body);
 }
 
-static void execute(struct http_exchange *x, yyjson_val *body, struct cf_session *s) {
-    struct exec *e = exec_new(x, body);
+static void execute(struct http_exchange *x, yyjson_val *body, struct cf_output *command,
+                    struct cf_session *s) {
+    struct exec *e = exec_new(x, body, command);
     if (!e)
         return;
     e->timeout_ms = cf_number(body, "timeoutMs", 0, CF_MAX_TIMEOUT_MS, 0);
@@ -297,25 +297,35 @@ static void execute(struct http_exchange *x, yyjson_val *body, struct cf_session
     launch(e, NULL, body);
 }
 
-void cf_execute(struct http_exchange *x, yyjson_val *body) {
+static void execute_or_start(struct http_exchange *x, yyjson_val *body, struct cf_output *command) {
     struct cf_session *s = NULL;
-    if (!cf_body(x, body) || !cf_session_for(x, body, &s))
+    if (!cf_session_for(x, body, &s))
         return;
     if (cf_flag(body, "background", false))
-        start(x, body, s);
+        start(x, body, command, s);
     else
-        execute(x, body, s);
+        execute(x, body, command, s);
 }
 
-bool cf_has_command(struct http_exchange *x, yyjson_val *body) {
-    if (cf_bytes(body, "command").n > 0)
+void cf_execute(struct http_exchange *x, yyjson_val *nothing) {
+    (void)nothing;
+    cf_read_command(x, execute_or_start);
+}
+
+bool cf_has_command(struct http_exchange *x, const struct cf_output *command) {
+    if (command->size > 0)
         return true;
     cf_fail(x, CF_INVALID_COMMAND, NULL, "Invalid command: it is empty");
     return false;
 }
 
-void cf_process_start(struct http_exchange *x, yyjson_val *body) {
+static void start_process(struct http_exchange *x, yyjson_val *body, struct cf_output *command) {
     struct cf_session *s = NULL;
-    if (cf_body(x, body) && cf_has_command(x, body) && cf_session_for(x, body, &s))
-        start(x, body, s);
+    if (cf_has_command(x, command) && cf_session_for(x, body, &s))
+        start(x, body, command, s);
+}
+
+void cf_process_start(struct http_exchange *x, yyjson_val *nothing) {
+    (void)nothing;
+    cf_read_command(x, start_process);
 }

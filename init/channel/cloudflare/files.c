@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/own.h"
@@ -16,6 +17,7 @@ struct call {
     bool into;             /* of a move: mv's */
     bool recursive;
     char *path, *to; /* as asked for; owned */
+    char *from;      /* of a move: what it begins with, absolute; owned; NULL: not known */
 };
 
 static void call_over(struct http_exchange *x, bool cut) {
@@ -24,6 +26,7 @@ static void call_over(struct http_exchange *x, bool cut) {
     file_cancel(&c->out.task);
     free(c->path);
     free(c->to);
+    free(c->from);
     free(c);
 }
 
@@ -74,6 +77,14 @@ static bool is_away(enum file_fault fault) {
            fault == FILE_DENIED;
 }
 
+/* Of a move: is it its beginning that is not there, and not the place where it was to go? */
+static bool is_gone(const struct call *c) {
+    struct stat st;
+    enum file_fault fault = c->out.task.fault;
+    return (fault == FILE_NOT_FOUND || fault == FILE_NOT_DIR) &&
+           !(c->from && lstat(c->from, &st) == 0);
+}
+
 static void answer_fault(struct call *c) {
     enum file_fault fault = c->out.task.fault;
     struct file_task absent = { .fault = FILE_NOT_FOUND };
@@ -86,12 +97,11 @@ static void answer_fault(struct call *c) {
         fail_mkdir(c);
         return;
     }
+    f.plain = c->op == FILE_MOVE && !is_gone(c);
     if (c->op == FILE_LIST)
         f.subject = "Directory";
-    else if (fault == FILE_NOT_DIR)
+    else if (fault == FILE_NOT_DIR && !f.plain)
         f.task = &absent;
-    if (c->op == FILE_MOVE)
-        f.plain = fault != FILE_NOT_FOUND && fault != FILE_NOT_DIR;
     cf_file_fail(c->out.x, &f);
 }
 
@@ -293,9 +303,11 @@ static void move(struct http_exchange *x, yyjson_val *body, const char *names[2]
         return;
     struct call *c =
         call_new(x, FILE_MOVE, into ? "file.move" : "file.rename", asked_from, asked_to);
-    if (c)
-        begin(c, &(struct file_req){
-                     .op = FILE_MOVE, .path = from, .to = to, .replace = true, .into = into });
+    if (!c)
+        return;
+    c->from = strdup(from);
+    begin(c, &(struct file_req){
+                 .op = FILE_MOVE, .path = from, .to = to, .replace = true, .into = into });
 }
 
 void cf_rename(struct http_exchange *x, yyjson_val *body) {

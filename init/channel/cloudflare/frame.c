@@ -38,7 +38,7 @@ static void put_source(struct text *t, const struct frame_shell *s, const char *
 /* `status` is the word that expands to it. */
 static void put_report(struct text *t, const struct frame_shell *s, uint64_t serial,
                        const char *status) {
-    text_add(t, "\\echo %" PRIu64 " \"%s\" >", serial, status);
+    text_add(t, "\\command echo %" PRIu64 " \"%s\" >", serial, status);
     put_path(t, s, FRAME_CONTROL);
 }
 

@@ -3,9 +3,9 @@
  *
  * A command is a file of its own that the shell reads with `.`: whatever is wrong with it, unpaired
  * quotes too, ends with that file, and a `return` in it is one. `command` keeps a POSIX shell from
- * exiting for the error, the backslash an alias from being taken. Nothing of a command's own, but
- * for its end by `exit`, `exec` or `set -e`, can keep the shell from reporting its status: that
- * goes to a FIFO that is named anew each time.
+ * exiting for the error and a function from being taken, the backslash an alias. Nothing of a
+ * command's own, but for its end by `exit`, `exec` or `set -e`, can keep the shell from reporting
+ * its status: that goes to a FIFO that is named anew each time.
  */
 #ifndef CHANNEL_CLOUDFLARE_FRAME_H
 #define CHANNEL_CLOUDFLARE_FRAME_H

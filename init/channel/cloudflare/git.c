@@ -1,5 +1,6 @@
-/* git.c — POST /api/git/checkout: git, two times, as jobs of their own: clone, then which branch it
- * has come to. It is the box's git that is run; where there is none, that is said.
+/* git.c — POST /api/git/checkout: git, two times, as commands of the session: clone, then which
+ * branch it has come to. So both see what earlier commands have exported. It is the box's git that
+ * is run; where there is none, that is said.
  */
 #include "channel/cloudflare/git.h"
 
@@ -9,31 +10,34 @@
 
 #include "base/own.h"
 #include "channel/cloudflare/files.h"
+#include "channel/cloudflare/frame.h"
+#include "channel/cloudflare/launch.h"
 #include "channel/cloudflare/output.h"
-#include "channel/cloudflare/session.h"
+#include "channel/cloudflare/process.h"
 
 enum {
     CLONE_S = 600,           /* until a clone is ended, where nothing is said */
     BRANCH_S = 30,           /* the same for the question after it */
-    KILL_S = 5,              /* from TERM to KILL */
     MAX_URL = 8192,          /* bytes of it; 400 */
     MAX_SHOWN = 4096,        /* bytes of what git has said that are told of a failure: the last */
     MAX_HEARD_GIT = 1 << 20, /* bytes of what it says that are looked at */
-    WORDS = 16,
+    MAX_BRANCH = 4096,       /* bytes of its name; 400 */
+    /* Of the command: each byte of a word may need four. */
+    COMMAND_BYTES = 4 * (MAX_URL + PATH_MAX + MAX_BRANCH) + 1024,
     EXIT_TIMED_OUT = 124, /* as timeout(1) */
+    EXIT_NOT_FOUND = 127, /* as a shell */
 };
 
 struct checkout {
     struct http_exchange *x;
-    char session[CF_SESSION_TEXT];
-    const char **env;         /* the session's and ours; owned */
-    char *url, *branch, *dir; /* owned; branch may be NULL */
-    char *shown_dir;          /* as it is told; owned */
-    char cwd[PATH_MAX];
-    const char *user;
-    int64_t depth; /* 0: all */
+    char session[CF_SESSION_TEXT]; /* "": none */
+    char *url, *branch, *dir;      /* owned; branch may be NULL */
+    char *shown_dir;               /* as it is told; owned */
+    int64_t depth;                 /* 0: all */
     span limit;
     bool cloned;
+    struct cf_launch launch;
+    struct cf_output command;
     struct job_reader reader;
     struct cf_output out, err;
 };
@@ -70,58 +74,73 @@ static void answer(struct checkout *c) {
     cf_ok(c->x, &t);
 }
 
-/* --- jobs ------------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
-static bool start(struct checkout *c, const char *const *argv, span limit) {
-    struct err e = { 0 };
-    enum job_reason why;
-    const struct job_spec spec = { .argv = argv,
-                                   .env = c->env,
-                                   .cwd = c->cwd,
-                                   .user = c->user,
-                                   .tag = "cf-git",
-                                   .key = "",
-                                   .timeout = limit,
-                                   .kill_after = span_s(KILL_S) };
-    struct job *j = job_start(&channel_of(c->x)->jobs, &spec, &why, &e);
+static void started(struct cf_launch *l, struct job *j, const char *why) {
+    struct checkout *c = CONTAINER_OF(l, struct checkout, launch);
     if (j)
         job_attach(j, &c->reader, 0, true);
     else
-        fail(c, 1, e.text);
-    return j != NULL;
+        fail(c, 1, why);
+}
+
+/* It must not wait for somebody to type a password. */
+static const char **make_env(void) {
+    static const char no_prompt[] = "GIT_TERMINAL_PROMPT=0";
+    const char **env = calloc(2, sizeof *env);
+    if (env)
+        env[0] = no_prompt;
+    return env;
+}
+
+static void run(struct checkout *c, const struct text *command, span limit) {
+    struct channel *ch = channel_of(c->x);
+    cf_launch_release(&c->launch);
+    cf_output_free(&c->command);
+    cf_output_put(&c->command, command->buf, command->len);
+    c->launch = (struct cf_launch){ .command = &c->command,
+                                    .env = make_env(),
+                                    .id = "cf-git",
+                                    .alone = true,
+                                    .limit_ms = span_to_ms(limit),
+                                    .started = started,
+                                    .channel = ch,
+                                    .user = cf_user(c->x),
+                                    .x = c->x };
+    if (!c->launch.env || c->command.failed || command->cut)
+        cf_no_memory(c->x, "a checkout");
+    else
+        cf_launch(&c->launch, *c->session ? cf_session_find(ch, c->session) : NULL);
 }
 
 static void clone(struct checkout *c) {
-    char depth[24];
-    const char *argv[WORDS] = { "git",
-                                "-c",
-                                "http.lowSpeedLimit=1024",
-                                "-c",
-                                "http.lowSpeedTime=30",
-                                "clone",
-                                "--filter=blob:none" };
-    size_t n = 7;
+    char buf[COMMAND_BYTES];
+    struct text t = TEXT(buf);
+    text_add(&t, "\\command exec git -c http.lowSpeedLimit=1024 -c http.lowSpeedTime=30 clone "
+                 "--filter=blob:none");
     if (c->branch) {
-        argv[n++] = "--branch";
-        argv[n++] = c->branch;
+        text_add(&t, " --branch ");
+        frame_quote(&t, c->branch);
     }
-    if (c->depth > 0) {
-        (void)snprintf(depth, sizeof depth, "%lld", (long long)c->depth);
-        argv[n++] = "--depth";
-        argv[n++] = depth;
-    }
-    argv[n++] = "--";
-    argv[n++] = c->url;
-    argv[n] = c->dir;
-    (void)start(c, argv, c->limit);
+    if (c->depth > 0)
+        text_add(&t, " --depth %lld", (long long)c->depth);
+    text_add(&t, " -- ");
+    frame_quote(&t, c->url);
+    text_add(&t, " ");
+    frame_quote(&t, c->dir);
+    run(c, &t, c->limit);
 }
 
 static void ask_branch(struct checkout *c) {
-    const char *argv[] = { "git", "-C", c->dir, "branch", "--show-current", NULL };
+    char buf[COMMAND_BYTES];
+    struct text t = TEXT(buf);
     c->cloned = true;
     cf_output_free(&c->out);
     cf_output_free(&c->err);
-    (void)start(c, argv, span_s(BRANCH_S));
+    text_add(&t, "\\command exec git -C ");
+    frame_quote(&t, c->dir);
+    text_add(&t, " branch --show-current");
+    run(c, &t, span_s(BRANCH_S));
 }
 
 static int status_of(const struct job_end *end) {
@@ -137,6 +156,8 @@ static void clone_failed(struct checkout *c, int status, bool timed_out) {
     if (timed_out)
         text_add(&t, "it took longer than %lld ms and was ended\n",
                  (long long)span_to_ms(c->limit));
+    if (status == EXIT_NOT_FOUND)
+        text_add(&t, "git is not in this image: install it there\n");
     last_words(&c->err, words + t.len, sizeof words - t.len);
     fail(c, status, words);
 }
@@ -157,12 +178,10 @@ static void job_over(struct checkout *c) {
 
 static void never_ran(struct checkout *c) {
     const struct job *j = c->reader.job;
-    char words[sizeof j->why + 128];
-    bool none = j->reason == JOB_NOT_FOUND;
-    (void)snprintf(words, sizeof words, "%s%s", j->why,
-                   none ? "; git is not in this image: install it there" : "");
+    char words[sizeof j->why];
+    (void)snprintf(words, sizeof words, "%s", j->why);
     job_detach(&c->reader);
-    fail(c, none ? 127 : 126, words);
+    fail(c, 126, words);
 }
 
 static void put(struct cf_output *o, const struct job_chunk *k) {
@@ -205,9 +224,10 @@ static void over(struct http_exchange *x, bool cut) {
     if (c->reader.job)
         job_abandon(c->reader.job);
     job_detach(&c->reader);
+    cf_launch_release(&c->launch);
+    cf_output_free(&c->command);
     cf_output_free(&c->out);
     cf_output_free(&c->err);
-    free(c->env);
     free(c->url);
     free(c->branch);
     free(c->dir);
@@ -232,42 +252,30 @@ static void default_dir(const char *url, char out[PATH_MAX]) {
                    usable ? url + from : "repository");
 }
 
-/* It must not wait for somebody to type a password. */
-static const char **make_env(const char *const *session) {
-    size_t n = 0;
-    while (session && session[n])
-        n++;
-    const char **env = calloc(n + 2, sizeof *env);
-    if (!env)
-        return NULL;
-    env[0] = "GIT_TERMINAL_PROMPT=0";
-    if (n > 0)
-        memcpy(env + 1, session, n * sizeof *env);
-    return env;
-}
-
 /* False: out of memory, or it has been answered (*told). */
-static bool take(struct checkout *c, yyjson_val *body, const struct cf_session *s, bool *told) {
+static bool take(struct checkout *c, yyjson_val *body, bool *told) {
     char dir[PATH_MAX];
     const char *url = cf_text(body, "repoUrl"), *branch = cf_text(body, "branch");
     const char *target = cf_text(body, "targetDir");
     int64_t ms = cf_number(body, "timeoutMs", 0, CF_MAX_TIMEOUT_MS, 0);
     default_dir(url, dir);
-    *told = target && *target && cf_path_fault(cf_bytes(body, "targetDir"));
+    *told = (target && *target && cf_path_fault(cf_bytes(body, "targetDir"))) ||
+            (branch && strlen(branch) > MAX_BRANCH);
     if (*told) {
-        cf_refuse_member(c->x, "targetDir", "INVALID_PATH",
-                         cf_path_fault(cf_bytes(body, "targetDir")));
+        const char *fault = cf_path_fault(cf_bytes(body, "targetDir"));
+        bool of_dir = target && *target && fault;
+        cf_refuse_member(c->x, of_dir ? "targetDir" : "branch",
+                         of_dir ? "INVALID_PATH" : "INVALID_BRANCH",
+                         of_dir ? fault : "Branch must not be longer than 4096 characters");
         return false;
     }
     c->shown_dir = strdup(target && *target ? target : dir);
     c->url = strdup(url);
     c->branch = branch && *branch ? strdup(branch) : NULL;
-    c->env = make_env(s->env);
     c->depth = cf_number(body, "depth", 0, INT32_MAX, 0);
     c->limit = ms > 0 ? span_ms(ms) : span_s(CLONE_S);
-    c->user = s->user;
-    if (!c->shown_dir || !c->url || !c->env || (branch && *branch && !c->branch) ||
-        !cf_session_cwd(s, c->cwd) || !cf_session_path(s->channel, s->id, c->shown_dir, dir))
+    if (!c->shown_dir || !c->url || (branch && *branch && !c->branch) ||
+        !cf_session_path(channel_of(c->x), c->session, c->shown_dir, dir))
         return false;
     c->dir = strdup(dir);
     return c->dir != NULL;
@@ -288,19 +296,21 @@ void cf_git_checkout(struct http_exchange *x, yyjson_val *body) {
     body = cf_body(x, body);
     if (!body || !has_url(x, body))
         return;
-    const struct cf_session *s = cf_session_of(x, body);
-    struct checkout *c = s ? calloc(1, sizeof *c) : NULL;
+    struct cf_session *s = NULL;
+    if (!cf_session_for(x, body, &s))
+        return;
+    struct checkout *c = calloc(1, sizeof *c);
     if (!c) {
-        if (s)
-            cf_no_memory(x, "a checkout");
+        cf_no_memory(x, "a checkout");
         return;
     }
     c->x = x;
-    c->out = c->err = CF_OUTPUT_EMPTY;
+    c->command = c->out = c->err = CF_OUTPUT_EMPTY;
+    (void)snprintf(c->session, sizeof c->session, "%s", s ? s->id : "");
     c->reader.ready = ready;
     x->ctx = c;
     x->handler = &handler;
-    if (take(c, body, s, &told))
+    if (take(c, body, &told))
         clone(c);
     else if (!told)
         cf_no_memory(x, "a checkout");

@@ -52,40 +52,20 @@ static bool take_id(struct cf_launch *l, struct http_exchange *x, yyjson_val *bo
     return true;
 }
 
-/* A shell passes over NUL bytes. */
-static char *copy_command(struct slice *command) {
-    char *copy = malloc(command->n + 1), *to = copy;
-    for (size_t i = 0; copy && i < command->n; i++)
-        if (command->s[i])
-            *to++ = command->s[i];
-    if (!copy)
-        return NULL;
-    *to = '\0';
-    *command = (struct slice){ copy, (size_t)(to - copy) };
-    return copy;
-}
-
-bool cf_take_command(struct http_exchange *x, yyjson_val *body, struct slice *command,
-                     const char ***env, char **cwd) {
+bool cf_take_around(struct http_exchange *x, yyjson_val *body, const char ***env, char **cwd) {
     yyjson_val *map = yyjson_obj_get(body, "env");
     const char *dir = cf_text(body, "cwd");
     *env = NULL;
     *cwd = NULL;
-    *command = cf_bytes(body, "command");
-    if (!command->s) {
+    if (!cf_text(body, "command")) {
         cf_fail(x, CF_COMMAND_EXECUTION_ERROR, NULL, "command: a text is needed");
         return false;
     }
-    if (yyjson_obj_size(map) > 0 && !(*env = cf_env(x, map, NULL))) {
-        *command = (struct slice){ NULL, 0 };
+    if (yyjson_obj_size(map) > 0 && !(*env = cf_env(x, map, NULL)))
         return false;
-    }
-    *cwd = dir && *dir ? strdup(dir) : NULL;
-    if (copy_command(command) && (*cwd || !dir || !*dir))
+    if (!dir || !*dir || (*cwd = strdup(dir)))
         return true;
-    if (!*cwd && dir && *dir)
-        free((char *)(uintptr_t)command->s);
-    *command = (struct slice){ NULL, 0 };
+    mem_release(env);
     cf_no_memory(x, "a command");
     return false;
 }
@@ -94,7 +74,7 @@ bool cf_launch_take(struct cf_launch *l, struct http_exchange *x, yyjson_val *bo
     l->x = x;
     l->channel = channel_of(x);
     l->user = cf_user(x);
-    return take_id(l, x, body) && cf_take_command(x, body, &l->command, &l->env, &l->cwd);
+    return take_id(l, x, body) && cf_take_around(x, body, &l->env, &l->cwd);
 }
 
 void cf_launch_release(struct cf_launch *l) {
@@ -102,8 +82,6 @@ void cf_launch_release(struct cf_launch *l) {
         cf_run_leave(l->run);
     l->run = NULL;
     cf_wait_stop(&l->wait);
-    free((char *)(uintptr_t)l->command.s);
-    l->command = (struct slice){ NULL, 0 };
     mem_release(&l->env);
     mem_release(&l->cwd);
 }
@@ -122,7 +100,7 @@ static void script_gone(struct timer *t) {
 }
 
 /* What is too long for a word: a file, which the shell reads at once. */
-static int write_script(struct cf_launch *l, const char *text, size_t n, char *path, size_t cap,
+static int write_script(struct cf_launch *l, struct slice before, char *path, size_t cap,
                         struct err *e) {
     struct cf_state *all = &l->channel->cloudflare;
     uid_t uid = cf_uid(l->user);
@@ -140,12 +118,12 @@ static int write_script(struct cf_launch *l, const char *text, size_t n, char *p
     (void)snprintf(path, cap, "%s", s->path);
     s->gone.fire = script_gone;
     timer_arm(&l->channel->loop, &s->gone, span_s(SCRIPT_S));
-    return cf_dir_write(all->scripts, uid, name, text, n, e);
+    return cf_dir_write_command(all->scripts, uid, name, before, l->command, e);
 }
 
 /* What follows -c; owned by the caller; NULL: *e says why. */
 static char *words_for(struct cf_launch *l, const char *state, struct err *e) {
-    size_t cap = frame_size(l->env, l->cwd) + 4 * strlen(state) + l->command.n + 64;
+    size_t cap = frame_size(l->env, l->cwd) + 4 * strlen(state) + WORD_BYTES;
     char *buf = malloc(cap);
     struct text t = { .buf = buf, .cap = cap };
     if (!buf) {
@@ -154,11 +132,13 @@ static char *words_for(struct cf_launch *l, const char *state, struct err *e) {
     }
     *buf = '\0';
     frame_put_prefix(&t, *state ? state : NULL, (const char *const *)l->env, l->cwd);
-    text_put(&t, l->command.s, l->command.n);
-    if (t.len < WORD_BYTES)
+    if (t.len + l->command->size < WORD_BYTES) {
+        t.len += cf_output_read(l->command, 0, buf + t.len, WORD_BYTES);
+        buf[t.len] = '\0';
         return buf;
+    }
     char path[CF_DIR_TEXT + 32];
-    if (write_script(l, t.buf, t.len, path, sizeof path, e) < 0) {
+    if (write_script(l, (struct slice){ t.buf, t.len }, path, sizeof path, e) < 0) {
         free(buf);
         return NULL;
     }
@@ -170,6 +150,14 @@ static char *words_for(struct cf_launch *l, const char *state, struct err *e) {
 
 /* --- go --------------------------------------------------------------------------------------- */
 
+static char *note_of(const struct cf_launch *l) {
+    size_t n = l->command->size < NOTE_BYTES ? (size_t)l->command->size : NOTE_BYTES;
+    char *note = malloc(n + 1);
+    if (note)
+        note[cf_output_read(l->command, 0, note, n)] = '\0';
+    return note;
+}
+
 static struct job *start(struct cf_launch *l, const char *state, struct err *e) {
     const char *bash = shell_bash();
     char key[JOB_TEXT];
@@ -177,7 +165,7 @@ static struct job *start(struct cf_launch *l, const char *state, struct err *e) 
     AUTO_FREE char *words = words_for(l, state, e);
     if (!words)
         return NULL;
-    AUTO_FREE char *note = strndup(l->command.s, NOTE_BYTES); /* without it, it is the words */
+    AUTO_FREE char *note = note_of(l); /* without it, it is the words */
     cf_process_key(l->session ? l->session->id : CF_NO_SESSION, key);
     if (l->alone)
         (void)strcpy(key, CF_EXEC_KEY);
@@ -237,6 +225,7 @@ void cf_launch(struct cf_launch *l, struct cf_session *session) {
         l->started(l, NULL, "out of memory");
         return;
     }
+    l->run->is_question = true;
     l->run->timeout = SPAN_NEVER;
     l->run->done = state_known;
     l->run->arg = l;

@@ -11,7 +11,7 @@ struct cf_run;
 struct cf_launch {
     struct cf_session *session;       /* NULL: none, or it has started: the session may go then */
     char session_id[CF_SESSION_TEXT]; /* "": none */
-    struct slice command;             /* owned */
+    const struct cf_output *command;  /* lives until it has started */
     const char **env;                 /* of this command only; owned, one block; NULL */
     char *cwd;                        /* owned; NULL: the session's */
     char id[JOB_TEXT];                /* of its process */
@@ -29,15 +29,14 @@ struct cf_launch {
     struct cf_wait wait; /* for the box, where no session was made that has waited */
 };
 
-/* The command of a body, its env (NULL: none) and cwd (NULL: none), all owned by the caller. False,
- * and it has been answered: then there is none of them. */
-bool cf_take_command(struct http_exchange *x, yyjson_val *body, struct slice *command,
-                     const char ***env, char **cwd);
+/* What a body says of its command: env (NULL: none) and cwd (NULL: none), owned by the caller.
+ * False, and it has been answered: there is no command, or it is no text; or one of these. */
+bool cf_take_around(struct http_exchange *x, yyjson_val *body, const char ***env, char **cwd);
 /* False, and it has been answered: there is none. */
-bool cf_has_command(struct http_exchange *x, yyjson_val *body);
+bool cf_has_command(struct http_exchange *x, const struct cf_output *command);
 
-/* Take what the body of a request asks for: command, env, cwd, and processId or a new one. False,
- * and it has been answered; then and in the end, cf_launch_release(). */
+/* Take what the body of a request asks for: env, cwd, and processId or a new one; the command is
+ * set. False, and it has been answered; then and in the end, cf_launch_release(). */
 bool cf_launch_take(struct cf_launch *l, struct http_exchange *x, yyjson_val *body);
 /* Go: after the commands that the session (NULL: none) has been given before. */
 void cf_launch(struct cf_launch *l, struct cf_session *session);

@@ -7,8 +7,8 @@
 const char *cf_path_fault(struct slice path) {
     return !path.s                        ? "Path must be a string"
            : path.n == 0                  ? "Path must not be empty"
-           : memchr(path.s, '\0', path.n) ? "Path must not contain a NUL"
            : path.n > CF_MAX_PATH         ? "Path must not be longer than 4096 characters"
+           : memchr(path.s, '\0', path.n) ? "Path must not contain a NUL"
                                           : NULL;
 }
 

@@ -224,20 +224,22 @@ static void over(struct cf_sse *s, bool cut) {
 
 /* --- POST /api/port-watch --------------------------------------------------------------------- */
 
+/* As fetch() sends it: percent-encoded, and without a fragment. */
 static bool take_path(struct port_watch *w, struct http_exchange *x, yyjson_val *body) {
+    struct text t = TEXT(w->path);
     const char *path = cf_text(body, "path");
-    size_t n = path ? strlen(path) : 0;
-    bool good = n + 2 < sizeof w->path;
-    for (size_t i = 0; i < n && good; i++)
-        good = path[i] > ' ' && path[i] < 0x7f;
-    if (!good) {
-        cf_fail(x, CF_VALIDATION_FAILED, NULL,
-                "path: at most %d printable characters are needed, without blanks", PATH_BYTES - 2);
-        return false;
+    text_add(&t, "%s", path && *path == '/' ? "" : "/");
+    for (; path && *path && *path != '#' && !t.cut; path++) {
+        unsigned char c = (unsigned char)*path;
+        if (c <= ' ' || c >= 0x7f)
+            text_add(&t, "%%%02X", c);
+        else
+            text_put(&t, path, 1);
     }
-    (void)snprintf(w->path, sizeof w->path, "%s%s", path && *path == '/' ? "" : "/",
-                   path ? path : "");
-    return true;
+    if (t.cut)
+        cf_fail(x, CF_VALIDATION_FAILED, NULL, "path: at most %d characters are needed",
+                PATH_BYTES - 2);
+    return !t.cut;
 }
 
 static bool take(struct port_watch *w, struct http_exchange *x, yyjson_val *body) {

@@ -51,7 +51,7 @@ int cf_session_record(const struct cf_session *s, struct err *e) {
 
 static yyjson_doc *read_record(int dir) {
     AUTO_FREE char *text = malloc(RECORD_BYTES);
-    AUTO_FD int fd = openat(dir, RECORD, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    AUTO_FD int fd = openat(dir, RECORD, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     struct stat st;
     if (!text || fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid())
         return NULL;

@@ -42,7 +42,6 @@ static void run_free(struct cf_run *r) {
         cf_pipe_done(&r->pipes[i]);
     cf_output_free(&r->out);
     cf_output_free(&r->err);
-    free(r->command);
     free(r->env);
     free(r->cwd);
     free(r);
@@ -203,8 +202,8 @@ static int write_apart(struct cf_run *r, const struct frame_shell *f, struct err
 
 static int write_files(struct cf_run *r, const struct frame_shell *f, struct err *e) {
     const struct cf_shell *sh = shell_of(r);
-    int rc = cf_dir_write(sh->dir_fd, r->session->uid, f->bash ? FRAME_BASH : FRAME_SH, r->command,
-                          r->len, e);
+    int rc = cf_dir_write_command(sh->dir_fd, r->session->uid, f->bash ? FRAME_BASH : FRAME_SH,
+                                  (struct slice){ "", 0 }, r->command, e);
     return rc == 0 && (r->env || r->cwd) ? write_apart(r, f, e) : rc;
 }
 
@@ -221,7 +220,8 @@ static void record_limit(struct cf_run *r) {
 
 void cf_run_resume(struct cf_run *r) {
     char text[96] = "", *end = text;
-    AUTO_FD int fd = openat(shell_of(r)->dir_fd, FRAME_LIMIT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    AUTO_FD int fd =
+        openat(shell_of(r)->dir_fd, FRAME_LIMIT, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     struct stat st;
     r->timeout = SPAN_NEVER;
     if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
@@ -241,7 +241,7 @@ bool cf_run_begin(struct cf_run *r) {
     struct err e = { 0 };
     struct text t = { .buf = sh->frame, .cap = FRAME_TEXT, .len = sh->frame_len };
     r->serial = ++r->session->channel->cloudflare.serial;
-    if (!r->command) {
+    if (r->is_question) {
         frame_dump(&t, &f, r->serial);
     } else if (write_files(r, &f, &e) < 0 || open_pipes(r, &e) < 0) {
         (void)snprintf(r->why, sizeof r->why, "%s", e.text);
@@ -273,7 +273,7 @@ static void remove_files(struct cf_run *r) {
     char name[32];
     if (r->limited)
         (void)unlinkat(shell_of(r)->dir_fd, FRAME_LIMIT, 0);
-    for (int i = 0; r->serial && r->command && i < 2; i++) {
+    for (int i = 0; r->serial && !r->is_question && i < 2; i++) {
         cf_pipe_done(&r->pipes[i]);
         numbered(name, i == 0 ? "out" : "err", r->serial);
         (void)unlinkat(shell_of(r)->dir_fd, name, 0);

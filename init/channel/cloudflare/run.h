@@ -20,12 +20,12 @@ enum cf_run_how {
 
 struct cf_run {
     struct cf_session *session;
-    char *command; /* owned; of len bytes; NULL: print the shell's state */
-    size_t len;
-    const char **env;               /* of this command only: NAME=value; owned, one block; NULL */
-    char *cwd;                      /* of this command only; owned; NULL */
-    span timeout;                   /* from its beginning; the session's where nothing is said */
-    void (*done)(struct cf_run *r); /* then it is given back */
+    const struct cf_output *command; /* lives until it has begun */
+    bool is_question;                /* there is no command: print the shell's state */
+    const char **env;                /* of this command only: NAME=value; owned, one block; NULL */
+    char *cwd;                       /* of this command only; owned; NULL */
+    span timeout;                    /* from its beginning; the session's where nothing is said */
+    void (*done)(struct cf_run *r);  /* then it is given back */
     void *arg;
 
     enum cf_run_how how;
@@ -52,8 +52,8 @@ struct cf_run *cf_run_new(struct cf_session *s);
 void cf_run_submit(struct cf_run *r);
 /* Nobody waits for it any more: what has not begun is dropped, what runs goes on. */
 void cf_run_leave(struct cf_run *r);
-/* A file that a shell can read to be as the session's is; "": as it was at its beginning. Of a run
- * without a command that is done. */
+/* A file that a shell can read to be as the session's is; "": as it was at its beginning. Of a
+ * question that is done. */
 void cf_run_state(const struct cf_run *r, char out[PATH_MAX]);
 
 /* What an earlier channel has left to be run: ask the shell for its state, once it is free; and the

@@ -62,10 +62,10 @@ static void state_printed(struct cf_shell *sh, uint64_t serial) {
 
 static void run_over(struct cf_shell *sh, struct cf_run *r, int status) {
     struct cf_session *s = session_of(sh);
-    if (r->command)
-        sh->changed = true;
-    else
+    if (r->is_question)
         state_printed(sh, r->serial);
+    else
+        sh->changed = true;
     sh->busy = false;
     cf_run_end(r, CF_RUN_DONE, status);
     cf_shell_next(s);
@@ -298,6 +298,7 @@ bool cf_shell_resume(struct cf_session *s, struct job *j) {
     sh->frame_len = 1; /* to end what may have been written in part */
     sh->frame[0] = '\n';
     sh->changed = true;
+    r->is_question = true;
     cf_run_resume(r);
     return true;
 }
@@ -306,7 +307,7 @@ bool cf_shell_resume(struct cf_session *s, struct job *j) {
 
 /* Of a run that only asks for the state: is it known? */
 static bool is_known(const struct cf_shell *sh, const struct cf_run *r) {
-    return !r->command && !sh->changed;
+    return r->is_question && !sh->changed;
 }
 
 static void begin_run(struct cf_session *s, struct cf_run *r) {
@@ -364,6 +365,10 @@ void cf_shell_end(struct cf_session *s) {
     mem_release(&sh->frame);
 }
 
+static bool is_same(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 bool cf_shell_cwd(const struct cf_shell *sh, char out[PATH_MAX]) {
     char path[64];
     const struct job *j = sh->reader.job;
@@ -372,5 +377,11 @@ bool cf_shell_cwd(const struct cf_shell *sh, char out[PATH_MAX]) {
     (void)snprintf(path, sizeof path, "/proc/%d/cwd", (int)j->pid);
     ssize_t n = readlink(path, out, PATH_MAX - 1);
     out[n > 0 ? n : 0] = '\0';
-    return n > 0 && *out == '/';
+    if (n <= 0 || *out != '/')
+        return false;
+    struct stat here, there;
+    bool known = stat(path, &here) == 0;
+    if (known && (stat(out, &there) < 0 || !is_same(&here, &there)))
+        (void)strcpy(out, path); /* it has been removed: it has no other name */
+    return true;
 }

@@ -17,12 +17,21 @@ static void send_event(struct cf_sse *s, const char *bytes, size_t n) {
     http_send(s->x, bytes, n);
 }
 
+static void send_large(struct cf_sse *s, const struct text *json) {
+    http_send2(s->x, "data: ", 6, json->buf, json->len);
+    send_event(s, "\n\n", 2);
+}
+
 /* One chunk for the three parts: parsers of clients take them apart again, but need not. */
 void cf_sse_send(struct cf_sse *s, const struct text *json) {
     char buf[CF_SSE_EVENT + FRAME];
     struct text t = TEXT(buf);
     if (s->ended || BUG_ON(json->cut))
         return;
+    if (json->len > CF_SSE_EVENT) {
+        send_large(s, json);
+        return;
+    }
     text_put(&t, "data: ", 6);
     text_put(&t, json->buf, json->len);
     text_put(&t, "\n\n", 2);

@@ -11,7 +11,7 @@
 
 enum {
     CF_SSE_CHUNK = 10 << 10, /* bytes of data for one event; escaped, up to six times */
-    CF_SSE_EVENT = 6 * CF_SSE_CHUNK + 512 /* bytes of any event */
+    CF_SSE_EVENT = 6 * CF_SSE_CHUNK + 512 /* bytes of an event, but for what a command makes long */
 };
 
 struct cf_sse {

@@ -6,20 +6,23 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "channel/cloudflare/command.h"
 #include "channel/cloudflare/launch.h"
 #include "channel/cloudflare/process.h"
 #include "channel/cloudflare/sse.h"
 #include "channel/patience.h"
 
 enum {
-    SHOWN = 8 << 10, /* bytes of a command in an event; a longer one is cut */
-    PARTIAL = 4,     /* bytes of a character of UTF-8 */
+    SHOWN = 8 << 10,               /* bytes of a command that an event has room for in any case */
+    END_BYTES = 6 * JOB_TEXT + 96, /* bytes of the end of an event */
+    PARTIAL = 4,                   /* bytes of a character of UTF-8 */
 };
 
 struct stream {
     struct cf_sse sse; /* once it has begun */
     struct http_exchange *x;
-    struct cf_launch launch; /* execStream's */
+    struct cf_launch launch;  /* execStream's */
+    struct cf_output command; /* the same */
     struct job_reader reader;
     struct patience patience;
     bool begun;
@@ -45,21 +48,36 @@ static void end_event(struct stream *s, struct text *t) {
     cf_sse_send(&s->sse, t);
 }
 
-static void send_begin(struct stream *s) {
-    char buf[CF_SSE_EVENT];
-    struct text t = TEXT(buf);
+static void put_begin(const struct stream *s, struct text *t, const char *command, size_t n) {
     const struct job *j = s->reader.job;
-    AUTO_FREE char *command = cf_process_command(j);
-    size_t n = command ? utf8_whole(command, strnlen(command, SHOWN)) : 0;
-    begin_event(&t, s->of_process ? "process_info" : "start");
-    cf_put_bytes(&t, "command", command ? command : "", n);
+    begin_event(t, s->of_process ? "process_info" : "start");
+    cf_put_bytes(t, "command", command, utf8_whole(command, n));
     if (s->of_process) {
-        cf_put(&t, "status", cf_process_status(j));
+        cf_put(t, "status", cf_process_status(j));
     } else {
         if (*s->launch.session_id)
-            cf_put(&t, "sessionId", s->launch.session_id);
-        cf_put_number(&t, "pid", j->leader);
-        cf_put(&t, "processId", j->tag);
+            cf_put(t, "sessionId", s->launch.session_id);
+        cf_put_number(t, "pid", j->leader);
+        cf_put(t, "processId", j->tag);
+    }
+}
+
+/* With all of the command, as far as it is kept and there is room for it. */
+static void send_begin(struct stream *s) {
+    char less[CF_SSE_EVENT];
+    struct text t = TEXT(less);
+    AUTO_FREE char *command = cf_process_command(s->reader.job);
+    const char *shown = command ? command : "";
+    size_t n = strlen(shown), room = cf_sse_room(&s->sse);
+    AUTO_FREE char *more = n > SHOWN && room > sizeof less ? malloc(room) : NULL;
+    if (more) {
+        t = (struct text){ .buf = more, .cap = room };
+        put_begin(s, &t, shown, n);
+        t.cut |= t.cap - t.len < END_BYTES;
+    }
+    if (!more || t.cut) {
+        t = TEXT(less);
+        put_begin(s, &t, shown, n < SHOWN ? n : SHOWN);
     }
     end_event(s, &t);
 }
@@ -159,6 +177,7 @@ static void stream_free(struct stream *s) {
     patience_stop(&s->patience);
     job_detach(&s->reader);
     cf_launch_release(&s->launch);
+    cf_output_free(&s->command);
     free(s);
 }
 
@@ -210,6 +229,7 @@ static struct stream *stream_new(struct http_exchange *x) {
         return NULL;
     }
     s->x = x;
+    s->command = CF_OUTPUT_EMPTY;
     s->reader.ready = news;
     patience_init(&s->patience, &s->reader);
     x->ctx = s;
@@ -227,15 +247,24 @@ static void started(struct cf_launch *l, struct job *j, const char *why) {
         fail(s, why);
 }
 
-void cf_execute_stream(struct http_exchange *x, yyjson_val *body) {
+static void begin_launch(struct http_exchange *x, yyjson_val *body, struct cf_output *command) {
     struct cf_session *session = NULL;
-    if (!cf_body(x, body) || !cf_has_command(x, body) || !cf_session_for(x, body, &session))
+    if (!cf_has_command(x, command) || !cf_session_for(x, body, &session))
         return;
     struct stream *s = stream_new(x);
-    if (!s || !cf_launch_take(&s->launch, x, body))
+    if (!s)
         return;
+    s->command = *command;
+    *command = CF_OUTPUT_EMPTY;
+    s->launch.command = &s->command;
     s->launch.started = started;
-    cf_launch(&s->launch, session);
+    if (cf_launch_take(&s->launch, x, body))
+        cf_launch(&s->launch, session);
+}
+
+void cf_execute_stream(struct http_exchange *x, yyjson_val *nothing) {
+    (void)nothing;
+    cf_read_command(x, begin_launch);
 }
 
 void cf_process_stream(struct http_exchange *x, yyjson_val *body) {
