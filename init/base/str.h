@@ -45,6 +45,7 @@ int split_words(const char *s, char ***out, size_t *n, struct err *e);
 const char *nearest(const char *word, const char *const *candidates, size_t n);
 
 bool has_prefix(const char *s, const char *prefix);
+bool has_suffix(const char *s, const char *suffix);
 
 /* A signal by name ("TERM", "SIGTERM", "RTMIN+1") or number, 1..64; -1 if none. */
 int signal_number(const char *name);

@@ -12,23 +12,19 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "base/str.h"
 
 #define UNIT "machine"
 #ifndef MODULE_INIT_COMPRESSED_FILE
 #define MODULE_INIT_COMPRESSED_FILE 4 /* linux/module.h, since 5.17: the kernel unpacks it */
 #endif
 
-static bool ends_with(const char *name, const char *end) {
-    size_t n = strlen(name), k = strlen(end);
-    return n > k && strcmp(name + n - k, end) == 0;
-}
-
 static bool is_packed(const char *name) {
-    return ends_with(name, ".ko.gz") || ends_with(name, ".ko.xz") || ends_with(name, ".ko.zst");
+    return has_suffix(name, ".ko.gz") || has_suffix(name, ".ko.xz") || has_suffix(name, ".ko.zst");
 }
 
 static int is_module(const struct dirent *d) {
-    return ends_with(d->d_name, ".ko") || is_packed(d->d_name);
+    return has_suffix(d->d_name, ".ko") || is_packed(d->d_name);
 }
 
 static bool load(const char *dir, const char *name) {

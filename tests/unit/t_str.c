@@ -392,5 +392,8 @@ int main(void) {
     finds_the_nearest();
     knows_signals();
     OK(has_prefix("abc", "ab") && has_prefix("abc", "") && !has_prefix("ab", "abc"), "prefixes");
+    OK(has_suffix("abc", "bc") && has_suffix("abc", "") && !has_suffix("bc", "abc") &&
+           !has_suffix("abcd", "bc"),
+       "suffixes");
     return tap_end();
 }

@@ -103,11 +103,6 @@ const char *cf_media_type(const char *name) {
     return NULL;
 }
 
-static bool has_suffix(const char *s, const char *suffix) {
-    size_t n = strlen(s), k = strlen(suffix);
-    return n >= k && strcmp(s + n - k, suffix) == 0;
-}
-
 bool cf_media_is_text(const char *type) {
     static const char *const texts[] = {
         "application/ecmascript",
