@@ -67,7 +67,8 @@ def misc(b):
     ok(a.fields["access-control-allow-origin"] == "*", "CORS fields", a)
     ok(c.call("OPTIONS", "/api/execute", Origin="https://x.example").status == 403,
        "pages that nobody has named are refused")
-    ok(c.call("OPTIONS", "/api/execute").status == 204, "OPTIONS")
+    ok(c.call("OPTIONS", "/api/execute").fails(404, "UNKNOWN_ERROR", "The requested endpoint was not found"),
+       "OPTIONS that asks for no page")
     for route in ("execute", "execute/stream", "process/start", "port-watch"):
         for body in ("{", "", "[]", "\"x\""):
             ok(c.post(f"/api/{route}", body).fails(500, "INTERNAL_ERROR", "Failed to parse request body"),
@@ -872,6 +873,7 @@ def guarded():
        "with it, which is no session's id", a)
     ok(user.get("/api/ping", Origin="https://good.example").good() and
        user.get("/api/ping", Origin="https://bad.example").status == 403, "a page that is named, and one that is not")
+    ok(user.call("OPTIONS", "/api/execute", Origin="https://good.example").status == 204, "which asks before it asks")
     a = user.exec("id -un; touch x; echo $HOME; echo e >&2", "s", cwd="/tmp")
     ok(a.status == 200 and a.out.startswith("nobody"), "a session of a user", a)
     big = "# " + "y" * 300_000

@@ -135,7 +135,12 @@ bool cf_admit(struct http_exchange *x) {
     return false;
 }
 
+/* Without an origin it is no preflight, and no route of the package's server. */
 void cf_preflight(struct http_exchange *x) {
+    if (!http_field(&x->head, "Origin").s) {
+        cf_refuse(x, 404, "");
+        return;
+    }
     http_add_field(x, "Access-Control-Max-Age", "7200");
     http_answer(x, 204, NULL, NULL, 0);
 }
