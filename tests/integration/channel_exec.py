@@ -711,9 +711,9 @@ def failures(b, c):
         "argv": [bad]
     }, "bad_format"), ({
         "argv": ["true", "x" * 200000]
-    }, "limit"), ({
+    }, "too_long"), ({
         "argv": ["true", *["x" * 1000] * 9000]
-    }, "limit"))
+    }, "too_long"))
     before = {j["id"] for j in c.jobs()}
     for ask, reason in table:
         name = str(ask)[:70]

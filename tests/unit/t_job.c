@@ -155,7 +155,7 @@ static void says_what_is_too_long(void) {
     memset(big, 'x', n - 1);
     big[n - 1] = '\0';
     struct job *j = run(&c, spec(ARGV("echo", big)));
-    OK(j->state == JOB_FAILED && j->reason == JOB_LIMIT &&
+    OK(j->state == JOB_FAILED && j->reason == JOB_TOO_LONG &&
            strstr(j->why, "'echo': words and variables are too long"),
        "%s: %s", job_reason_text(j->reason), j->why);
     forget(&c);

@@ -101,6 +101,7 @@ static void send_failure(struct events *v) {
         send_as_shell(v, j, 126);
         break;
     case JOB_BAD_CWD:
+    case JOB_TOO_LONG:
         e2b_stream_fail(&v->s, E2B_INVALID, "%s", j->why);
         break;
     case JOB_UNKNOWN_USER:

@@ -44,6 +44,7 @@ enum job_state { JOB_STARTING, JOB_RUNNING, JOB_ENDED, JOB_FAILED };
     X(JOB_BAD_CWD, "bad_cwd")           \
     X(JOB_UNKNOWN_USER, "unknown_user") \
     X(JOB_BAD_FORMAT, "bad_format")     \
+    X(JOB_TOO_LONG, "too_long")         \
     X(JOB_NO_MEMORY, "no_memory")       \
     X(JOB_LIMIT, "limit")               \
     X(JOB_OTHER, "other")

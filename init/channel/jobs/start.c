@@ -51,8 +51,10 @@ static enum job_reason reason_of(struct exec_failure f) {
     if (f.code == ENOMEM)
         return JOB_NO_MEMORY;
     if (f.code == EAGAIN || f.code == EMFILE || f.code == ENFILE || f.code == ENOSPC ||
-        f.code == ETOOMANYREFS || f.code == E2BIG)
+        f.code == ETOOMANYREFS)
         return JOB_LIMIT;
+    if (f.code == E2BIG)
+        return JOB_TOO_LONG;
     if (f.step == STEP_USER)
         return JOB_UNKNOWN_USER;
     if (f.step == STEP_CWD)
