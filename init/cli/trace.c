@@ -16,7 +16,7 @@
 
 /* The forwarder gives up after 4.5 s, and says so: that is waited for. Its own counts are there at
  * once. */
-enum { ASK_MS = 5000, COUNTS_MS = 1000, MESSAGE = 4096 };
+enum { ASK_MS = 5000, COUNTS_MS = 1000, AGAIN_MS = 1500, MESSAGE = 4096 };
 
 /* What came of asking one server. */
 struct outcome {
@@ -45,17 +45,24 @@ static int connect_to(const struct ip *to, int link) {
     return fd_take(&fd);
 }
 
-/* Until an answer to `query` has come. Its length, or -errno. */
+/* Until an answer to `query` has come, which is sent again now and then, for one packet may be
+ * lost. Its length, or -errno. */
 static int exchange(int fd, const uint8_t *query, size_t len, uint8_t reply[MESSAGE],
                     struct dns_answer *answer, span limit) {
-    instant until = instant_add(instant_now(), limit);
-    if (send(fd, query, len, MSG_NOSIGNAL) < 0)
-        return -errno;
+    instant now = instant_now(), until = instant_add(now, limit), again = now;
     for (;;) {
-        int n = recv_some(fd, reply, MESSAGE, until);
+        if (!instant_before(now, again)) {
+            if (send(fd, query, len, MSG_NOSIGNAL) < 0)
+                return -errno;
+            again = instant_add(now, span_ms(AGAIN_MS));
+        }
+        int n = recv_some(fd, reply, MESSAGE, instant_min(again, until));
         int rc = n < 0 ? n : dns_answer_parse(answer, reply, (size_t)n, query, len);
-        if (rc != 0)
-            return rc < 0 ? rc : n;
+        now = instant_now();
+        if (rc > 0)
+            return n;
+        if (rc < 0 && (n != -ETIMEDOUT || !instant_before(now, until)))
+            return rc;
     }
 }
 

@@ -255,6 +255,7 @@ def role_is_killed(cell):
         cell.ok(wait_for(lambda c=counts: all(len(s.took) > n + 20
                                               for (_, s), n in zip(streams, c)), 10),
                 "and answers", w.look())
+        time.sleep(1)  # so that a query is lost to one of the ends, and not, sent again, to the next
     for name, s in streams:
         s.end()
         cell.diag(f"{name}: {len(s.took)} queries, the slowest {ms(max(s.took))}")
