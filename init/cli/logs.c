@@ -23,32 +23,58 @@ enum {
 
 static bool in(int n, int min, int max) { return n >= min && n <= max; }
 
+/* A number of at most `most` digits. */
+static bool take(const char **s, int most, int *out) {
+    int n = 0;
+    *out = 0;
+    for (; n < most && **s >= '0' && **s <= '9'; n++)
+        *out = *out * 10 + (*(*s)++ - '0');
+    return n > 0;
+}
+
+static bool take_char(const char **s, const char *any) {
+    bool there = **s && strchr(any, **s);
+    *s += there;
+    return there;
+}
+
+static bool take_time(const char **s, struct tm *tm, double *seconds) {
+    char *end;
+    if (!take(s, 2, &tm->tm_hour) || !take_char(s, ":") || !take(s, 2, &tm->tm_min))
+        return false;
+    if (!take_char(s, ":"))
+        return true;
+    bool good = in(**s, '0', '9');
+    *seconds = strtod(*s, &end);
+    *s = end;
+    return good;
+}
+
+/* Z, or minutes east of it; none is UTC, too. */
+static bool take_zone(const char **s, int *minutes) {
+    int sign = **s == '-' ? -1 : 1, hours = 0, rest = 0;
+    if (take_char(s, "Zz") || !take_char(s, "+-"))
+        return true;
+    const char *from = *s;
+    bool good = take(s, 2, &hours) && take_char(s, ":") && take(s, 2, &rest) && *s - from == 5;
+    *minutes = sign * (hours * 60 + rest);
+    return good;
+}
+
 /* RFC 3339, the time and its parts from the right being optional: 2026-01-02T15:04:05.5+01:00. */
 static bool parse_date(const char *s, int64_t *unix_ms) {
     struct tm tm = { .tm_mday = 0 };
-    int used = 0, day = 0, oh = 0, om = 0;
     double seconds = 0;
-    if (sscanf(s, "%4d-%2d-%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &day) != 3)
-        return false;
-    used = day;
-    if (strchr("Tt ", s[day]) && s[day] &&
-        sscanf(s + day + 1, "%2d:%2d:%lf%n", &tm.tm_hour, &tm.tm_min, &seconds, &used) == 3)
-        used += day + 1;
-    char sign = s[used];
-    if (sign == '+' || sign == '-') {
-        int len = 0;
-        if (sscanf(s + used + 1, "%2d:%2d%n", &oh, &om, &len) != 2 || len != 5)
-            return false;
-        used += len + 1;
-    } else if (sign == 'Z' || sign == 'z')
-        used++;
-    if (s[used] != '\0' || !(seconds >= 0 && seconds < 61) || !in(tm.tm_mon, 1, 12) ||
+    int east = 0;
+    bool good = take(&s, 4, &tm.tm_year) && take_char(&s, "-") && take(&s, 2, &tm.tm_mon) &&
+                take_char(&s, "-") && take(&s, 2, &tm.tm_mday) &&
+                (!take_char(&s, "Tt ") || take_time(&s, &tm, &seconds)) && take_zone(&s, &east);
+    if (!good || *s || !(seconds >= 0 && seconds < 61) || !in(tm.tm_mon, 1, 12) ||
         !in(tm.tm_mday, 1, 31) || !in(tm.tm_hour, 0, 23) || !in(tm.tm_min, 0, 59))
         return false;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
-    int64_t offset = (oh * 60 + om) * 60 * (sign == '-' ? -1 : 1);
-    *unix_ms = ((int64_t)timegm(&tm) - offset) * 1000 + (int64_t)(seconds * 1000);
+    *unix_ms = ((int64_t)timegm(&tm) - east * 60) * 1000 + (int64_t)(seconds * 1000);
     return true;
 }
 

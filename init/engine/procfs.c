@@ -107,9 +107,14 @@ bool status_hex(const char *text, const char *field, uint64_t *out) {
 }
 
 bool uid_map_is_full(const char *text) {
-    unsigned inside, outside, count;
-    return sscanf(text, "%u %u %u", &inside, &outside, &count) == 3 && inside == 0 &&
-           outside == 0 && count == UINT32_MAX;
+    static const unsigned long long full[] = { 0, 0, UINT32_MAX }; /* inside, outside, how many */
+    for (size_t i = 0; i < 3; i++) {
+        char *end;
+        if (strtoull(text, &end, 10) != full[i] || end == text)
+            return false;
+        text = end;
+    }
+    return true;
 }
 
 bool cgroup_path(const char *text, char *out, size_t cap) {

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/bug.h"
+#include "base/grow.h"
 #include "base/own.h"
 #include "base/str.h"
 #include "http/conn.h"
@@ -27,13 +28,7 @@ static bool out_grow(struct http_conn *c, size_t n) {
     if (c->out_at > 0)
         memmove(c->out, c->out + c->out_at, c->out_len);
     c->out_at = 0;
-    size_t need = c->out_len + n, cap = need < 2 * c->out_cap ? 2 * c->out_cap : need;
-    char *more = need <= c->out_cap ? c->out : realloc(c->out, cap);
-    if (!more)
-        return false;
-    c->out_cap = need <= c->out_cap ? c->out_cap : cap;
-    c->out = more;
-    return true;
+    return mem_grow(&c->out, &c->out_cap, c->out_len + n, 1);
 }
 
 static void out_keep(struct http_conn *c, const void *bytes, size_t n) {

@@ -2,26 +2,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "http/conn.h"
 
 /* --- collecting ------------------------------------------------------------------------------- */
 
 /* The length that is announced is not believed: memory is taken as bytes come. */
-static bool grow(struct http_exchange *x, size_t need) {
-    if (need <= x->json_cap)
-        return true;
-    size_t cap = need < 2 * x->json_cap ? 2 * x->json_cap : need;
-    char *more = realloc(x->json, cap);
-    if (!more)
-        return false;
-    x->json = more;
-    x->json_cap = cap;
-    return true;
-}
-
 size_t collect(struct http_exchange *x, const char *bytes, size_t n) {
     bool large = n > MAX_JSON_BODY - x->json_len;
-    if (large || !grow(x, x->json_len + n + YYJSON_PADDING_SIZE)) {
+    if (large || !mem_grow(&x->json, &x->json_cap, x->json_len + n + YYJSON_PADDING_SIZE, 1)) {
         exchange_fail(x, large ? 413 : 503);
         return n;
     }

@@ -6,6 +6,7 @@
 
 #include "base/base64.h"
 #include "base/bug.h"
+#include "base/grow.h"
 #include "base/own.h"
 
 enum {
@@ -13,7 +14,6 @@ enum {
     KEY_TEXT = 24,    /* of them in base 64 */
     PIECE = 16 << 10, /* bytes unmasked at a time */
     KEPT = 64 << 10,  /* of a buffer for messages that is kept from one to the next */
-    FIRST_CAP = 4096, /* of that buffer */
     REASON_MAX = WS_MAX_CONTROL - 2,
 };
 
@@ -156,22 +156,10 @@ static void take_close(struct websocket *ws, const struct websocket_piece *p) {
 
 /* --- data ------------------------------------------------------------------------------------- */
 
-static bool grow(struct websocket *ws, size_t n) {
-    size_t need = ws->n + n + WEBSOCKET_PADDING, cap = ws->cap ? ws->cap : FIRST_CAP;
-    while (cap < need)
-        cap *= 2;
-    char *more = cap == ws->cap ? ws->collected : realloc(ws->collected, cap);
-    if (!more)
-        return false;
-    ws->collected = more;
-    ws->cap = cap;
-    return true;
-}
-
 static void collect(struct websocket *ws, const struct websocket_piece *p) {
     if (p->first)
         ws->n = 0;
-    if (!grow(ws, p->n)) {
+    if (!mem_grow(&ws->collected, &ws->cap, ws->n + p->n + WEBSOCKET_PADDING, 1)) {
         fail(ws, WS_FAILURE);
         return;
     }

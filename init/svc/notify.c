@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "base/own.h"
+#include "base/str.h"
 #include "probes/attempt.h"
 
 static int send_datagram(const char *address, const char *text) {
@@ -26,10 +27,18 @@ static int send_datagram(const char *address, const char *text) {
     return 0;
 }
 
+/* vsock:CID:PORT or vsock-stream:CID:PORT. */
 static bool read_vsock(const char *address, unsigned *cid, unsigned *port) {
-    char end;
-    return sscanf(address, "vsock:%u:%u%c", cid, port, &end) == 2 ||
-           sscanf(address, "vsock-stream:%u:%u%c", cid, port, &end) == 2;
+    const char *first = has_prefix(address, "vsock:")          ? address + 6
+                        : has_prefix(address, "vsock-stream:") ? address + 13
+                                                               : "";
+    const char *colon = strchr(first, ':');
+    char number[12];
+    if (!colon || colon - first >= (ptrdiff_t)sizeof number)
+        return false;
+    (void)snprintf(number, sizeof number, "%.*s", (int)(colon - first), first);
+    return parse_uint(number, 0, UINT32_MAX, cid, NULL) == 0 &&
+           parse_uint(colon + 1, 0, UINT32_MAX, port, NULL) == 0;
 }
 
 bool notify_waits(const char *address) {

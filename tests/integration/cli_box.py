@@ -119,10 +119,12 @@ for bad in (["--tail", "x"], ["--tail", "-1"], ["--since", "yesterday"]):
 now = datetime.datetime.now(datetime.timezone.utc)
 for since, n in (("10m", 3), ("0s", 0), ((now + datetime.timedelta(hours=1)).isoformat(), 0),
                  ((now - datetime.timedelta(hours=1)).isoformat(), 3), ("2020-01-01", 3),
-                 ("2020-01-01T00:00:00.5+01:30", 3), ("0", 3), (str(int(time.time()) + 999), 0)):
+                 ("2020-01-01T00:00:00.5+01:30", 3), ("2020-01-01 15:04", 3), ("2020-01-01T15:04:05Z", 3),
+                 ("0", 3), (str(int(time.time()) + 999), 0)):
     r = c("logs", "--since", since, "web")
     t.ok(r.status == 0 and len(r.out.splitlines()) == n, f"--since {since}", r)
-for since in ("yesterday", "10", "2020-13-45", "2020-01-01T00:00:00+1", "-5m"):
+for since in ("yesterday", "10", "2020-13-45", "2020-01-01T00:00:00+1", "-5m", "2020-01-01T", "2020-01-01T1",
+              "2020-01-01T00:00:61", "2020-01-01T00:00:nan", "2020-01-01T00:00:00Zx", "2020-01-01T00:00-01:3x"):
     r = c("logs", "--since", since, "web")
     t.ok((r.status != 0) == (since != "10"), f"--since {since} is refused", r)
 c("exec", "-d", "-i", "--tag", "talk", "sh", "-c", "seq 1 2000; echo err >&2; read x; echo end")

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "http/json_scan.h"
@@ -30,17 +31,9 @@ static void over(struct http_exchange *x, bool cut) {
 
 /* False: it is too long, or there is no memory. */
 static bool keep(struct reading *r, const char *bytes, size_t n) {
-    size_t need = r->nrest + n + YYJSON_PADDING_SIZE;
-    if (n > MAX_JSON_BODY - r->nrest)
+    if (n > MAX_JSON_BODY - r->nrest ||
+        !mem_grow(&r->rest, &r->cap, r->nrest + n + YYJSON_PADDING_SIZE, 1))
         return false;
-    if (need > r->cap) {
-        size_t cap = need < 2 * r->cap ? 2 * r->cap : need < 512 ? 512 : need;
-        char *more = realloc(r->rest, cap);
-        if (!more)
-            return false;
-        r->rest = more;
-        r->cap = cap;
-    }
     memcpy(r->rest + r->nrest, bytes, n);
     r->nrest += n;
     return true;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/glob.h"
+#include "base/grow.h"
 #include "base/own.h"
 
 enum {
@@ -62,19 +63,9 @@ static const char *take_list(struct cf_ignored *g) {
 
 static void hear(struct cf_ignored *g, const char *bytes, size_t n) {
     size_t need = g->nheard + n;
-    g->too_much |= need > LIST_BYTES;
+    g->too_much |= need > LIST_BYTES || !mem_grow(&g->heard, &g->cap, need, 1);
     if (g->too_much)
         return;
-    if (need > g->cap) {
-        size_t cap = need < 2 * g->cap ? 2 * g->cap : need;
-        char *more = realloc(g->heard, cap);
-        if (!more) {
-            g->too_much = true;
-            return;
-        }
-        g->heard = more;
-        g->cap = cap;
-    }
     memcpy(g->heard + g->nheard, bytes, n);
     g->nheard = need;
 }

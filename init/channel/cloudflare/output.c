@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/grow.h"
 #include "base/own.h"
 
 /* A file that nobody else can see. Not in the run directory, which is memory in most boxes. */
@@ -48,21 +49,10 @@ static bool to_file(struct cf_output *o) {
     return true;
 }
 
-static bool grow(struct cf_output *o, size_t need) {
-    size_t cap = o->cap ? o->cap : 256;
-    while (cap < need)
-        cap *= 2;
-    char *more = cap > o->cap ? realloc(o->mem, cap) : o->mem;
-    if (!more)
-        return false;
-    o->mem = more;
-    o->cap = cap;
-    return true;
-}
-
 static void put(struct cf_output *o, const char *bytes, size_t n) {
     bool large = o->file >= 0 || n > CF_OUTPUT_MEMORY - o->size;
-    bool kept = large ? to_file(o) && write_all(o->file, bytes, n) : grow(o, o->size + n);
+    bool kept = large ? to_file(o) && write_all(o->file, bytes, n)
+                      : mem_grow(&o->mem, &o->cap, (size_t)o->size + n, 1);
     if (!kept) {
         o->failed = large ? errno : ENOMEM;
         return;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/grow.h"
 #include "base/own.h"
 #include "channel/cloudflare/files.h"
 #include "channel/cloudflare/session.h"
@@ -169,19 +170,10 @@ static void room_ready(struct source *s, uint32_t got) {
 /* --- the body --------------------------------------------------------------------------------- */
 
 static bool keep(struct writing *w, struct slice piece) {
-    if (piece.n > MAX_JSON_BODY - w->nkept)
+    if (piece.n > MAX_JSON_BODY - w->nkept || !mem_grow(&w->kept, &w->cap, w->nkept + piece.n, 1))
         return false;
-    size_t need = w->nkept + piece.n;
-    if (need > w->cap) {
-        size_t cap = need < 2 * w->cap ? 2 * w->cap : need < 4096 ? 4096 : need;
-        char *more = realloc(w->kept, cap);
-        if (!more)
-            return false;
-        w->kept = more;
-        w->cap = cap;
-    }
     memcpy(w->kept + w->nkept, piece.s, piece.n);
-    w->nkept = need;
+    w->nkept += piece.n;
     return true;
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/grow.h"
 #include "base/own.h"
 #include "channel/e2b/content.h"
 #include "channel/e2b/fields.h"
@@ -90,21 +91,10 @@ __attribute__((format(printf, 3, 4))) static void fail(struct upload *u, int sta
     e2b_http_fail(u->x, status, "%s", words);
 }
 
-static bool grow(void *array, size_t *cap, size_t need, size_t size) {
-    void **p = array;
-    size_t more = need < 2 * *cap ? 2 * *cap : need;
-    void *grown = need <= *cap ? *p : realloc(*p, more * size);
-    if (!grown)
-        return false;
-    *cap = need <= *cap ? *cap : more;
-    *p = grown;
-    return true;
-}
-
 /* "[...,...": what comes behind it is the answer's last byte. */
 static bool keep_result(struct upload *u, const struct file_task *t) {
     size_t need = u->results_len + t->text_len + 2;
-    if (need > MAX_UPLOAD_ANSWER || !grow(&u->results, &u->results_cap, need, 1))
+    if (need > MAX_UPLOAD_ANSWER || !mem_grow(&u->results, &u->results_cap, need, 1))
         return false;
     u->results[u->results_len] = u->results_len > 0 ? ',' : '[';
     u->results_len++;
@@ -149,7 +139,7 @@ static bool is_new_target(struct upload *u, const char *path) {
     for (size_t i = 0; i < u->ntargets; i++)
         if (u->targets[i] == hash)
             return false;
-    if (!grow(&u->targets, &u->targets_cap, u->ntargets + 1, sizeof hash))
+    if (!mem_grow(&u->targets, &u->targets_cap, u->ntargets + 1, sizeof hash))
         return false;
     u->targets[u->ntargets++] = hash;
     return true;

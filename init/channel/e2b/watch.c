@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/grow.h"
 #include "base/own.h"
 #include "channel/e2b/filesystem.h"
 #include "channel/lines.h"
@@ -262,15 +263,8 @@ static void watcher_free(struct watcher *v) {
 }
 
 static bool queue_put(struct watcher *v, const char *line, size_t n) {
-    size_t need = v->len + n + 1;
-    if (need > v->cap) {
-        size_t cap = need < 2 * v->cap ? 2 * v->cap : need < 4096 ? 4096 : need;
-        char *more = realloc(v->queue, cap);
-        if (!more)
-            return false;
-        v->queue = more;
-        v->cap = cap;
-    }
+    if (!mem_grow(&v->queue, &v->cap, v->len + n + 1, 1))
+        return false;
     if (v->len > 0)
         v->queue[v->len++] = ',';
     memcpy(v->queue + v->len, line, n);

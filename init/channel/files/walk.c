@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/grow.h"
 #include "base/own.h"
 
 /* --- cursor ---------------------------------------------------------------------------------- */
@@ -78,14 +79,8 @@ static void names_free(struct names *s) {
 
 static int names_add(struct names *s, const char *name) {
     size_t k = strlen(name) + 1;
-    if (s->len + k > s->cap) {
-        size_t cap = s->cap ? 2 * s->cap : 4096;
-        char *grown = realloc(s->bytes, cap);
-        if (!grown)
-            return -ENOMEM;
-        s->bytes = grown;
-        s->cap = cap;
-    }
+    if (!mem_grow(&s->bytes, &s->cap, s->len + k, 1))
+        return -ENOMEM;
     memcpy(s->bytes + s->len, name, k);
     s->len += k;
     s->n++;

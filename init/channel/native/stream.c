@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/grow.h"
 #include "base/own.h"
 #include "base/utf8.h"
 #include "channel/native/ask.h"
@@ -196,15 +197,9 @@ static void collect(struct stream *s, const struct job_chunk *c) {
     struct collected *to = &s->out[c->stream];
     size_t n = MAX_COLLECTED - to->n < c->n ? MAX_COLLECTED - to->n : c->n;
     to->truncated |= n < c->n;
-    while (to->cap < to->n + n) {
-        size_t cap = to->cap ? to->cap * 2 : 4096;
-        char *bytes = realloc(to->bytes, cap);
-        if (!bytes) {
-            to->truncated = true;
-            return;
-        }
-        to->bytes = bytes;
-        to->cap = cap;
+    if (!mem_grow(&to->bytes, &to->cap, to->n + n, 1)) {
+        to->truncated = true;
+        return;
     }
     if (n > 0)
         memcpy(to->bytes + to->n, c->bytes, n);
