@@ -21,8 +21,8 @@ for (const { v, sdk, sandbox: sb, old } of await versions()) {
     const p = await sb.startProcess('echo out; echo err >&2; sleep 30', { processId: `first-${v}` })
     assert.equal(p.id, `first-${v}`)
     assert.ok(p.pid > 1)
-    assert.ok(await until(async () => (await p.getLogs()).stdout === 'out\n'))
-    assert.deepEqual([(await p.getLogs()).stderr, await p.getStatus()], ['err\n', 'running'])
+    assert.ok(await until(async () => (await p.getLogs()).stderr === 'err\n'))
+    assert.deepEqual([(await p.getLogs()).stdout, await p.getStatus()], ['out\n', 'running'])
     const listed = await sb.listProcesses()
     assert.ok(
       listed.some((x) => x.id === p.id && x.status === 'running' && x.startTime instanceof Date),
